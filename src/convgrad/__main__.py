@@ -1,0 +1,7 @@
+"""`python -m convgrad` is the command `convgrad`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

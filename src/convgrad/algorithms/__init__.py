@@ -1,0 +1,8 @@
+"""The ways to compute a convolution: one file each, and the table in which the chooser finds them."""
+
+from __future__ import annotations
+
+from .matmul import IM2COL, TAPS
+from .record import Algorithm as Algorithm
+
+ALGORITHMS: tuple[Algorithm, ...] = (IM2COL, TAPS)

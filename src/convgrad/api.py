@@ -1,0 +1,235 @@
+"""The functions that people call: arrays in, arrays out.
+
+Each reads its arguments through the gates (`arrays`, `arguments`), asks `choose` for a plan and hands it to
+`execute`. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import spelling
+from .arguments import (
+    Padding,
+    PerAxis,
+    forward_geometry,
+    input_grad_geometry,
+    transpose_geometry,
+    weight_grad_geometry,
+)
+from .arrays import as_array, check_bias, check_gy, check_out, common_dtype, dtype_name
+from .choose import WORKSPACE_LIMIT, choose
+from .execute import execute
+from .geometry import Geometry
+from .machine import Machine
+from .plan import Plan
+
+Array = NDArray[Any]
+
+
+def conv(
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    out: Array | None = None,
+    algorithm: str | None = None,
+) -> Array:
+    """Convolution as deep learning means it: cross-correlation, the kernel is not flipped.
+
+    x: (N, IC, *I) input, with one spatial axis or more.   w: (OC, IC/groups, *K) weight.
+    bias: (OC,) added at every position, or None.
+    stride, dilation: an int, or one per spatial axis, in positions.
+    padding: zeros around x: an int, one per axis, a pair (before, after) per axis, or "valid" (none), "same"
+    (ceil(I / stride) outputs, an odd rest after) or "full" (every overlap).
+    out: array of the result's shape and dtype to write into.   algorithm: a name in `print(plan_for(...))`.
+    Returns y: (N, OC, *O) with O = (I + before + after - (K-1)*dilation - 1) // stride + 1, float64 if x or w is,
+    else float32; each entry sums IC/groups * prod(K) products, error bound in `plan_for(...).error_bound`.
+    Raises GeometryError where the shapes describe no convolution, UnsupportedError for other dtypes.
+    Source: `definition.forward`, derived in docs/derivation.md.
+
+    >>> x = np.array([[[1., 2, 3, 4, 5]]]); w = np.array([[[1., 10, 100]]])
+    >>> conv(x, w)
+    array([[[321., 432., 543.]]])
+    >>> conv(x, w, stride=2, padding=1)
+    array([[[210., 432.,  54.]]])
+    """
+    x, w = as_array("x", x), as_array("w", w)
+    geometry = forward_geometry(x.shape, w.shape, stride, padding, dilation, groups)
+    return _add_bias(compute("forward", geometry, x, w, out=out, algorithm=algorithm), bias)
+
+
+def conv_input_grad(
+    gy: ArrayLike,
+    w: ArrayLike,
+    *,
+    input_size: PerAxis,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    out: Array | None = None,
+    algorithm: str | None = None,
+) -> Array:
+    """Gradient of `conv` with respect to its input.
+
+    gy: (N, OC, *O) gradient of the loss by the output.   w: (OC, IC/groups, *K) weight that was given to `conv`.
+    input_size: the input's spatial shape I (an int: the same on every axis); a stride leaves it open: with
+    kernel 3 and stride 2, inputs of 5 and 6 both have 2 outputs.
+    The other options: as in the call of `conv`.
+    Returns gx: (N, IC, *I); each entry sums at most OC/groups * prod(K) products; an input that no window reads
+    gets exactly zero.
+    Raises GeometryError where the shapes describe no convolution, UnsupportedError for other dtypes.
+    Source: `definition.input_grad`, derived in docs/derivation.md.
+
+    >>> gy = np.array([[[0., 1, 0]]]); w = np.array([[[1., 10, 100]]])
+    >>> conv_input_grad(gy, w, input_size=5)
+    array([[[  0.,   1.,  10., 100.,   0.]]])
+    """
+    gy, w = as_array("gy", gy), as_array("w", w)
+    geometry = input_grad_geometry(gy.shape, w.shape, input_size, stride, padding, dilation, groups)
+    return compute("input_grad", geometry, gy, w, out=out, algorithm=algorithm)
+
+
+def conv_weight_grad(
+    gy: ArrayLike,
+    x: ArrayLike,
+    *,
+    kernel_size: PerAxis,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    out: Array | None = None,
+    algorithm: str | None = None,
+) -> Array:
+    """Gradient of `conv` with respect to its weight.
+
+    gy: (N, OC, *O) gradient of the loss by the output.   x: (N, IC, *I) input that was given to `conv`.
+    kernel_size: the weight's spatial shape K (an int: the same on every axis); the other shapes leave it open
+    when the stride leaves a remainder.
+    The other options: as in the call of `conv`.
+    Returns gw: (OC, IC/groups, *K); each entry sums N * prod(O) products in blocks, so that the error does not
+    grow with their number; bound in `plan_for(...).error_bound`.
+    Raises GeometryError where the shapes describe no convolution, UnsupportedError for other dtypes.
+    Source: `definition.weight_grad`, derived in docs/derivation.md.
+
+    >>> x = np.array([[[1., 2, 3, 4, 5]]]); gy = np.array([[[1., 10, 100]]])
+    >>> conv_weight_grad(gy, x, kernel_size=3)
+    array([[[321., 432., 543.]]])
+    """
+    gy, x = as_array("gy", gy), as_array("x", x)
+    geometry = weight_grad_geometry(gy.shape, x.shape, kernel_size, stride, padding, dilation, groups)
+    return compute("weight_grad", geometry, gy, x, out=out, algorithm=algorithm)
+
+
+def conv_bias_grad(gy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Gradient of `conv` with respect to its bias: the sum of `gy` over images and positions.
+
+    gy: (N, OC, *O) gradient of the loss by the output.
+    Returns gb: (OC,), dtype of gy; summed pairwise in float64.
+    Raises GeometryError where gy has no channel axis, UnsupportedError for other dtypes.
+    Source: `definition.bias_grad`.
+
+    >>> conv_bias_grad(np.array([[[1., 10, 100], [2, 20, 200]]]))
+    array([111., 222.])
+    """
+    gy = check_gy(as_array("gy", gy))
+    shape, dtype = (gy.shape[1],), common_dtype(gy)
+    gb = np.empty(shape, dtype) if out is None else check_out(out, shape, dtype, {"gy": gy})
+    # one image at a time, so that NumPy's pairwise sum runs along positions and then along images
+    per_image = gy.sum(axis=tuple(range(2, gy.ndim)), dtype=np.float64)
+    gb[...] = np.ascontiguousarray(per_image.T).sum(axis=1)
+    return gb
+
+
+def conv_transpose(
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    output_size: PerAxis | None = None,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    out: Array | None = None,
+    algorithm: str | None = None,
+) -> Array:
+    """Transposed convolution: the input gradient of `conv`, used forwards, for instance to enlarge an image.
+
+    x: (N, OC, *O) input.   w: (OC, IC/groups, *K) weight, laid out as for the `conv` that this transposes.
+    bias: (IC,) added at every position, or None.
+    output_size: spatial shape of the result, among those that `conv` with these options takes to O; the smallest
+    where left out (with padding="same": O * stride).
+    The other options: those of the transposed `conv`; padding takes positions away from the result.
+    Returns y: (N, IC, *output_size).
+    Raises GeometryError where the shapes describe no convolution, UnsupportedError for other dtypes.
+    Source: `definition.input_grad`.
+
+    >>> x = np.array([[[1., 2]]]); w = np.array([[[1., 10, 100]]])
+    >>> conv_transpose(x, w, stride=3)
+    array([[[  1.,  10., 100.,   2.,  20., 200.]]])
+    >>> conv_transpose(x, w, stride=3, output_size=7)
+    array([[[  1.,  10., 100.,   2.,  20., 200.,   0.]]])
+    """
+    x, w = as_array("x", x), as_array("w", w)
+    geometry = transpose_geometry(x.shape, w.shape, output_size, stride, padding, dilation, groups)
+    return _add_bias(compute("input_grad", geometry, x, w, out=out, algorithm=algorithm), bias)
+
+
+def plan_for(
+    role: str,
+    geometry: Geometry | str,
+    *,
+    dtype: DTypeLike = "float32",
+    algorithm: str | None = None,
+    workspace_limit: int = WORKSPACE_LIMIT,
+) -> Plan:
+    """How a call would be computed, without computing it; `print` it.
+
+    role: "forward", "input_grad" or "weight_grad".
+    geometry: a Geometry or its spelling, as in "n8 ic64 oc64 i56x56 k3x3 p1".
+    workspace_limit: bytes that buffers may take.
+    Returns a frozen Plan. Raises GeometryError for a spelling that describes no convolution.
+
+    >>> plan = plan_for("forward", "n8 ic64 oc64 i56x56 k3x3 p1")
+    >>> plan.operations, plan.workspace_bytes <= 32 << 20
+    (1805910016, True)
+    """
+    if isinstance(geometry, str):
+        geometry = spelling.parse(geometry)
+    return choose(role, geometry, dtype_name(dtype), Machine.here(), algorithm, workspace_limit)
+
+
+def compute(
+    role: str, geometry: Geometry, a: Array, b: Array, *, out: Array | None = None, algorithm: str | None = None
+) -> Array:
+    """One role of a known geometry: what the functions above and the adapters call.
+
+    a, b: (x, w) for "forward", (gy, w) for "input_grad", (gy, x) for "weight_grad", of the geometry's shapes.
+    """
+    dtype = common_dtype(a, b)
+    shape, names = {
+        "forward": (geometry.output_shape, ("x", "w")),
+        "input_grad": (geometry.input_shape, ("gy", "w")),
+        "weight_grad": (geometry.weight_shape, ("gy", "x")),
+    }[role]
+    if out is None:
+        out = np.empty(shape, dtype)
+    else:
+        check_out(out, shape, dtype, dict(zip(names, (a, b), strict=True)))
+    return execute(choose(role, geometry, dtype.name, Machine.here(), algorithm), a, b, out)
+
+
+def _add_bias(y: Array, bias: ArrayLike | None) -> Array:
+    if bias is not None:
+        y += check_bias(bias, y.shape[1], y.dtype).reshape(-1, *(1,) * (y.ndim - 2))
+    return y

@@ -1,0 +1,259 @@
+"""From the arguments of a call to a `Geometry`: the spellings that people use, and what is wrong with them.
+
+The only place that knows `padding="same"` or that an int means every axis. What it returns is valid; the
+functions behind it receive shapes that fit. Checks of arrays (dtype, `out=`) stand in `arrays`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .errors import GeometryError
+from .geometry import Axis, Geometry, whole
+
+Shape = tuple[int, ...]
+PerAxis = int | Sequence[int]
+Padding = int | Sequence[int | Sequence[int]] | str
+
+PADDING_NAMES = ("valid", "same", "full")
+
+
+def forward_geometry(
+    x_shape: Shape, w_shape: Shape, stride: PerAxis, padding: Padding, dilation: PerAxis, groups: int
+) -> Geometry:
+    """The geometry of `conv(x, w)`."""
+    _check_rank("x", x_shape, "(N, IC, *I)")
+    _check_rank("w", w_shape, "(OC, IC/groups, *K)", like=("x", x_shape))
+    groups = whole("groups", groups, least=1)
+    _check_channels(x_shape, w_shape, groups)
+    axes = make_axes(x_shape[2:], w_shape[2:], stride, padding, dilation)
+    return Geometry(x_shape[0], x_shape[1], w_shape[0], groups, axes)
+
+
+def input_grad_geometry(
+    gy_shape: Shape,
+    w_shape: Shape,
+    input_size: PerAxis,
+    stride: PerAxis,
+    padding: Padding,
+    dilation: PerAxis,
+    groups: int,
+) -> Geometry:
+    """The geometry of the `conv` whose output gradient is `gy` and whose input measured `input_size`."""
+    _check_rank("gy", gy_shape, "(N, OC, *O)")
+    _check_rank("w", w_shape, "(OC, IC/groups, *K)", like=("gy", gy_shape))
+    groups = whole("groups", groups, least=1)
+    sizes = per_axis("input_size", input_size, len(gy_shape) - 2)
+    axes = make_axes(sizes, w_shape[2:], stride, padding, dilation)
+    geometry = Geometry(gy_shape[0], w_shape[1] * groups, w_shape[0], groups, axes)
+    _check_gradient(gy_shape, geometry, f"w.shape = {w_shape} over input_size = {sizes}")
+    return geometry
+
+
+def weight_grad_geometry(
+    gy_shape: Shape,
+    x_shape: Shape,
+    kernel_size: PerAxis,
+    stride: PerAxis,
+    padding: Padding,
+    dilation: PerAxis,
+    groups: int,
+) -> Geometry:
+    """The geometry of the `conv` of `x` whose output gradient is `gy` and whose weight measured `kernel_size`."""
+    _check_rank("x", x_shape, "(N, IC, *I)")
+    _check_rank("gy", gy_shape, "(N, OC, *O)", like=("x", x_shape))
+    groups = whole("groups", groups, least=1)
+    sizes = per_axis("kernel_size", kernel_size, len(x_shape) - 2)
+    axes = make_axes(x_shape[2:], sizes, stride, padding, dilation)
+    geometry = Geometry(x_shape[0], x_shape[1], gy_shape[1], groups, axes)
+    _check_gradient(gy_shape, geometry, f"kernel_size = {sizes} over x.shape = {x_shape}")
+    return geometry
+
+
+def transpose_geometry(
+    x_shape: Shape,
+    w_shape: Shape,
+    output_size: PerAxis | None,
+    stride: PerAxis,
+    padding: Padding,
+    dilation: PerAxis,
+    groups: int,
+) -> Geometry:
+    """The geometry of the `conv` whose input gradient `conv_transpose(x, w)` is: its output is our `x`."""
+    _check_rank("x", x_shape, "(N, OC, *O)")
+    _check_rank("w", w_shape, "(OC, IC/groups, *K)", like=("x", x_shape))
+    groups = whole("groups", groups, least=1)
+    if x_shape[1] != w_shape[0]:
+        raise GeometryError(
+            "w.shape",
+            w_shape,
+            f"takes {w_shape[0]} channels (axis 0), but x.shape = {x_shape} has {x_shape[1]} (axis 1)",
+            f"x with {w_shape[0]} channels, or w.shape[0] = {x_shape[1]}",
+        )
+    smallest = _smallest_inputs(x_shape[2:], w_shape[2:], stride, padding, dilation)
+    if output_size is None and min(smallest) < 1:
+        raise GeometryError(
+            "padding", padding, f"leaves a result of size {smallest}", "less padding, or an output_size"
+        )
+    sizes = smallest if output_size is None else per_axis("output_size", output_size, len(smallest))
+    strides = per_axis("stride", stride, len(smallest))
+    for size, least, step in zip(sizes, smallest, strides, strict=True):
+        # with padding="same" a stride-s output of O positions comes from any input of (O-1)*s+1 ... O*s
+        slack = step if padding != "same" else 1
+        low = max(1, least) if padding != "same" else least - step + 1
+        if not low <= size < least + slack:
+            span = range(low, least + slack)
+            raise GeometryError(
+                "output_size",
+                sizes,
+                f"no convolution with stride {step} takes {size} positions to the given ones of x.shape = {x_shape}",
+                f"{low} to {span[-1]} on that axis" if len(span) > 1 else f"{low} on that axis",
+            )
+    axes = make_axes(sizes, w_shape[2:], stride, padding, dilation)
+    return Geometry(x_shape[0], w_shape[1] * groups, w_shape[0], groups, axes)
+
+
+def make_axes(
+    inputs: Sequence[int], kernels: Sequence[int], stride: PerAxis, padding: Padding, dilation: PerAxis
+) -> tuple[Axis, ...]:
+    """One `Axis` per spatial direction; errors name the axis where there is more than one."""
+    rank = len(inputs)
+    strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
+    pairs = padding_pairs(padding, inputs, kernels, strides, dilations)
+    axes = []
+    for position in range(rank):
+        try:
+            axes.append(
+                Axis(inputs[position], kernels[position], strides[position], dilations[position], *pairs[position])
+            )
+        except GeometryError as error:
+            name = error.argument if rank == 1 else f"{error.argument}[{position}]"
+            raise GeometryError(name, error.value, error.rule, error.accepted) from None
+    return tuple(axes)
+
+
+def per_axis(argument: str, value: PerAxis, rank: int) -> tuple[int, ...]:
+    """An int for every axis, or one int per axis, as a tuple of ints >= 1."""
+    given = entries(value)
+    if given is None:
+        return (whole(argument, value, least=1),) * rank
+    if len(given) != rank:
+        raise GeometryError(
+            argument, value, f"has {len(given)} entries for {rank} spatial axes", f"an int, or {rank} of them"
+        )
+    return tuple(whole(f"{argument}[{i}]", entry, least=1) for i, entry in enumerate(given))
+
+
+def padding_pairs(
+    padding: Padding, inputs: Sequence[int], kernels: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> list[tuple[int, int]]:
+    """(before, after) per axis, from a name, an int, one int per axis, or a pair per axis.
+
+    >>> padding_pairs("same", [7, 7], [3, 4], [1, 2], [1, 1])     # an odd rest goes after, as in PyTorch and JAX
+    [(1, 1), (1, 2)]
+    """
+    rank = len(inputs)
+    spans = [(max(k, 1) - 1) * d + 1 for k, d in zip(kernels, dilations, strict=True)]
+    if isinstance(padding, str):
+        if padding == "valid":
+            return [(0, 0)] * rank
+        if padding == "full":
+            return [(span - 1, span - 1) for span in spans]
+        if padding == "same":
+            totals = [
+                max(0, (-(-size // step) - 1) * step + span - size)
+                for size, step, span in zip(inputs, strides, spans, strict=True)
+            ]
+            return [(total // 2, total - total // 2) for total in totals]
+        raise GeometryError("padding", padding, "is not a padding that has a name", _padding_accepted(rank))
+    given = entries(padding)
+    if given is None:
+        return [(whole("padding", padding, least=0),) * 2] * rank
+    if len(given) != rank:
+        raise GeometryError(
+            "padding", padding, f"has {len(given)} entries for {rank} spatial axes", _padding_accepted(rank)
+        )
+    return [_padding_pair(f"padding[{i}]", entry, rank) for i, entry in enumerate(given)]
+
+
+def _padding_pair(argument: str, entry: object, rank: int) -> tuple[int, int]:
+    pair = entries(entry)
+    if pair is None:
+        return (whole(argument, entry, least=0),) * 2
+    if len(pair) != 2:
+        raise GeometryError(argument, entry, "is neither an int nor a pair (before, after)", _padding_accepted(rank))
+    return whole(f"{argument}[0]", pair[0], least=0), whole(f"{argument}[1]", pair[1], least=0)
+
+
+def entries(value: object) -> tuple[object, ...] | None:
+    """The entries of a tuple, list or 1-D array; None for a single value."""
+    if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
+        return None
+    return tuple(value)
+
+
+def _padding_accepted(rank: int) -> str:
+    pairs = ", ".join(["(before, after)"] * rank) + ("," if rank == 1 else "")
+    return f"an int >= 0, {rank} of them, ({pairs}), or one of {', '.join(map(repr, PADDING_NAMES))}"
+
+
+def _smallest_inputs(
+    outputs: Sequence[int], kernels: Sequence[int], stride: PerAxis, padding: Padding, dilation: PerAxis
+) -> tuple[int, ...]:
+    """The shortest input per axis that has `outputs` positions ("same": the longest that is a whole stride)."""
+    rank = len(outputs)
+    strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
+    if padding == "same":
+        return tuple(size * step for size, step in zip(outputs, strides, strict=True))
+    pairs = padding_pairs(padding, outputs, kernels, strides, dilations)
+    return tuple(
+        (size - 1) * step + (kernel - 1) * spread + 1 - sum(pair)
+        for size, step, kernel, spread, pair in zip(outputs, strides, kernels, dilations, pairs, strict=True)
+    )
+
+
+def _check_rank(name: str, shape: Shape, layout: str, like: tuple[str, Shape] | None = None) -> None:
+    if like is not None and len(shape) != len(like[1]):
+        raise GeometryError(
+            f"{name}.shape",
+            shape,
+            f"has {len(shape)} axes, but {like[0]}.shape = {like[1]} has {len(like[1])}",
+            f"{name} of shape {layout} with {len(like[1]) - 2} spatial axes",
+        )
+    if len(shape) < 3:
+        raise GeometryError(
+            f"{name}.shape",
+            shape,
+            f"has {len(shape)} axes, but {layout} needs at least 3",
+            "a batch axis, a channel axis and the spatial axes, as in image[None, None] for one image of one channel",
+        )
+    for position, extent in enumerate(shape[2:], start=2):
+        if extent == 0:
+            raise GeometryError(
+                f"{name}.shape", shape, f"is empty along spatial axis {position}", "spatial extents >= 1"
+            )
+
+
+def _check_channels(x_shape: Shape, w_shape: Shape, groups: int) -> None:
+    if w_shape[1] * groups != x_shape[1]:
+        remedy = f"x with {w_shape[1] * groups} channels"
+        if x_shape[1] % groups == 0:
+            fitting = (w_shape[0], x_shape[1] // groups, *w_shape[2:])
+            remedy += f", or w.shape = {fitting}"
+        raise GeometryError(
+            "w.shape",
+            w_shape,
+            f"holds {w_shape[1]} channels per group x {groups} groups = {w_shape[1] * groups}, "
+            f"but x.shape = {x_shape} has {x_shape[1]} (axis 1)",
+            remedy,
+        )
+
+
+def _check_gradient(gy_shape: Shape, geometry: Geometry, made_from: str) -> None:
+    if gy_shape != geometry.output_shape:
+        raise GeometryError(
+            "gy.shape",
+            gy_shape,
+            f"{made_from} gives an output of shape {geometry.output_shape}",
+            f"gy of shape {geometry.output_shape}, or the sizes and options that `conv` was called with",
+        )

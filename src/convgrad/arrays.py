@@ -1,0 +1,109 @@
+"""What the arrays of a call may be: dtypes, and where a result may be written.
+
+The gate for arrays, as `arguments` is the gate for numbers. Nothing is copied here: strided, read-only,
+unaligned and foreign-endian arrays pass, and the algorithms convert them block by block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from .errors import GeometryError, UnsupportedError
+
+Array = NDArray[Any]
+DTYPES = ("float32", "float64")
+
+
+def as_array(argument: str, value: ArrayLike) -> Array:
+    """`value` as an ndarray of a dtype that has kernels."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise GeometryError(argument, type(value).__name__, f"is no array ({error})", "an array of one shape") from None
+    if array.dtype.name not in DTYPES:
+        raise UnsupportedError(
+            f"{argument}.dtype",
+            array.dtype.name,
+            "no kernel computes it",
+            f"{' or '.join(DTYPES)}, as from {argument}.astype('float64')",
+        )
+    return array
+
+
+def dtype_name(dtype: DTypeLike) -> str:
+    """The name of a dtype that has kernels."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in DTYPES:
+        raise UnsupportedError("dtype", name, "no kernel computes it", " or ".join(DTYPES))
+    return name
+
+
+def common_dtype(*arrays: Array) -> np.dtype[Any]:
+    """The dtype in which arrays meet: float64 if any of them is, native byte order."""
+    return np.result_type(*(array.dtype.newbyteorder("=") for array in arrays))
+
+
+def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dict[str, Array]) -> Array:
+    """`out`, if a result of this shape and dtype may be written there."""
+    if not isinstance(out, np.ndarray):
+        raise UnsupportedError("out", type(out).__name__, "is no array to write into", "a NumPy array, or None")
+    if out.shape != shape:
+        raise GeometryError("out.shape", out.shape, f"the result has shape {shape}", f"an array of shape {shape}")
+    if out.dtype != dtype:
+        raise UnsupportedError(
+            "out.dtype",
+            out.dtype.str,
+            f"the result is {dtype.name}",
+            f"an array of dtype {dtype.name}, native byte order",
+        )
+    if not out.flags.writeable:
+        raise UnsupportedError("out", "a read-only array", "cannot be written", "a writeable array")
+    for name, array in inputs.items():
+        if _overlap(out, array):
+            raise UnsupportedError(
+                "out",
+                f"an array of shape {out.shape}",
+                f"shares memory with {name}, which is still read while out is written",
+                "an array of its own memory",
+            )
+    return out
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    """Whether two arrays share an element; undecidable layouts count as sharing."""
+    try:
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+def check_bias(bias: ArrayLike, channels: int, dtype: np.dtype[Any]) -> Array:
+    """`bias` as an array of one entry per output channel."""
+    array = as_array("bias", bias)
+    if array.shape != (channels,):
+        raise GeometryError(
+            "bias.shape", array.shape, f"the result has {channels} channels", f"a bias of shape {(channels,)}"
+        )
+    if array.dtype.itemsize > dtype.itemsize:
+        raise UnsupportedError(
+            "bias.dtype", array.dtype.name, f"the result is {dtype.name}", f"{dtype.name}; bias.astype(...)"
+        )
+    return array
+
+
+def check_gy(gy: Array) -> Array:
+    """`gy`, if it has a batch axis, a channel axis and spatial axes."""
+    if gy.ndim < 3:
+        raise GeometryError(
+            "gy.shape",
+            gy.shape,
+            f"has {gy.ndim} axes, but (N, OC, *O) needs at least 3",
+            "the gradient of `conv`'s output",
+        )
+    return gy

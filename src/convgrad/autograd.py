@@ -1,0 +1,161 @@
+"""Adapter to HIPS autograd: the three roles as primitives with reverse and forward rules of every order.
+
+The roles are the three partial derivatives of one trilinear form, so the derivative of each by each argument is
+again one of them, and the rules below close: nothing else is ever needed, at any order.
+
+    by its first argument       by its second argument
+    conv(x, w)           gx = input_grad(g, w)       gw = weight_grad(g, x)
+    input_grad(gy, w)    conv(h, w)                  weight_grad(gy, h)
+    weight_grad(gy, x)   conv(x, v)                  input_grad(gy, v)
+
+>>> from autograd import grad
+>>> import autograd.numpy as np
+>>> from convgrad.autograd import conv
+>>> x = np.array([[[1., 2, 3, 4, 5]]]); w = np.array([[[1., 10, 100]]])
+>>> grad(lambda w: np.sum(conv(x, w)))(w)
+array([[[ 6.,  9., 12.]]])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .api import compute
+from .arguments import (
+    Padding,
+    PerAxis,
+    forward_geometry,
+    input_grad_geometry,
+    transpose_geometry,
+    weight_grad_geometry,
+)
+from .arrays import as_array
+from .errors import MissingExtraError
+from .geometry import Geometry
+
+try:
+    from autograd.extend import defjvp, defvjp, primitive
+    from autograd.numpy import reshape
+except ImportError:
+    raise MissingExtraError("autograd", "autograd", "convgrad.autograd") from None
+
+Array = NDArray[Any]
+Rule = Callable[[Array], Array]
+
+__all__ = ["conv", "conv_input_grad", "conv_transpose", "conv_weight_grad"]
+
+
+def conv(
+    x: Array,
+    w: Array,
+    bias: Array | None = None,
+    *,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+) -> Array:
+    """`convgrad.conv`, differentiable by x, w and bias."""
+    geometry = forward_geometry(x.shape, w.shape, stride, padding, dilation, groups)
+    return _add_bias(_forward(x, w, geometry), bias)
+
+
+def conv_input_grad(
+    gy: Array,
+    w: Array,
+    *,
+    input_size: PerAxis,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+) -> Array:
+    """`convgrad.conv_input_grad`, differentiable by gy and w."""
+    return _input_grad(gy, w, input_grad_geometry(gy.shape, w.shape, input_size, stride, padding, dilation, groups))
+
+
+def conv_weight_grad(
+    gy: Array,
+    x: Array,
+    *,
+    kernel_size: PerAxis,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+) -> Array:
+    """`convgrad.conv_weight_grad`, differentiable by gy and x."""
+    return _weight_grad(gy, x, weight_grad_geometry(gy.shape, x.shape, kernel_size, stride, padding, dilation, groups))
+
+
+def conv_transpose(
+    x: Array,
+    w: Array,
+    bias: Array | None = None,
+    *,
+    output_size: PerAxis | None = None,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+) -> Array:
+    """`convgrad.conv_transpose`, differentiable by x, w and bias."""
+    geometry = transpose_geometry(x.shape, w.shape, output_size, stride, padding, dilation, groups)
+    return _add_bias(_input_grad(x, w, geometry), bias)
+
+
+def _add_bias(y: Array, bias: Array | None) -> Array:
+    return y if bias is None else y + reshape(bias, (-1,) + (1,) * (y.ndim - 2))
+
+
+@primitive
+def _forward(x: Array, w: Array, geometry: Geometry) -> Array:
+    return compute("forward", geometry, as_array("x", x), as_array("w", w))
+
+
+@primitive
+def _input_grad(gy: Array, w: Array, geometry: Geometry) -> Array:
+    return compute("input_grad", geometry, as_array("gy", gy), as_array("w", w))
+
+
+@primitive
+def _weight_grad(gy: Array, x: Array, geometry: Geometry) -> Array:
+    return compute("weight_grad", geometry, as_array("gy", gy), as_array("x", x))
+
+
+# reverse mode: `ans` is the result, g (h, v) the gradient by it
+defvjp(
+    _forward,
+    lambda ans, x, w, geometry: lambda g: _input_grad(g, w, geometry),
+    lambda ans, x, w, geometry: lambda g: _weight_grad(g, x, geometry),
+)
+defvjp(
+    _input_grad,
+    lambda ans, gy, w, geometry: lambda h: _forward(h, w, geometry),
+    lambda ans, gy, w, geometry: lambda h: _weight_grad(gy, h, geometry),
+)
+defvjp(
+    _weight_grad,
+    lambda ans, gy, x, geometry: lambda v: _forward(x, v, geometry),
+    lambda ans, gy, x, geometry: lambda v: _input_grad(gy, v, geometry),
+)
+
+# forward mode: each role is linear in each argument, so its derivative is itself at the tangent t
+defjvp(
+    _forward,
+    lambda t, ans, x, w, geometry: _forward(t, w, geometry),
+    lambda t, ans, x, w, geometry: _forward(x, t, geometry),
+)
+defjvp(
+    _input_grad,
+    lambda t, ans, gy, w, geometry: _input_grad(t, w, geometry),
+    lambda t, ans, gy, w, geometry: _input_grad(gy, t, geometry),
+)
+defjvp(
+    _weight_grad,
+    lambda t, ans, gy, x, geometry: _weight_grad(t, x, geometry),
+    lambda t, ans, gy, x, geometry: _weight_grad(gy, t, geometry),
+)

@@ -1,0 +1,68 @@
+"""`convgrad info`: versions, the machine, and what convgrad found on it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+HELP = "show versions, the machine and what was found on it"
+
+LIBRARIES = ("numpy", "autograd", "scipy", "pillow", "rich", "threadpoolctl", "torch", "jax")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(args: argparse.Namespace) -> int:
+    facts = gather()
+    if args.json:
+        print(json.dumps({"schema": 1, "command": "info", "config": {}, "result": facts}))
+        return 0
+    for heading, rows in facts.items():
+        print(heading)
+        for name, value in rows.items():
+            print(f"  {name:<14} {value if value is not None else 'not installed'}")
+    return 0
+
+
+def gather() -> dict[str, dict[str, Any]]:
+    """Versions, machine and algorithms, as plain values."""
+    import platform
+    from importlib import metadata
+
+    import numpy as np
+
+    from .. import __version__
+    from ..algorithms import ALGORITHMS
+    from ..choose import WORKSPACE_LIMIT
+    from ..machine import Machine
+
+    def version(name: str) -> str | None:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    machine = Machine.here()
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {
+        "versions": {
+            "convgrad": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in LIBRARIES},
+        },
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cpu": machine.cpu,
+            "isa": machine.isa,
+            "usable cores": machine.cores,
+            "caches": ", ".join(f"{size >> 10} KiB" for size in machine.cache_bytes) or "unknown",
+            "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        },
+        "convgrad": {
+            "algorithms": ", ".join(algorithm.name for algorithm in ALGORITHMS),
+            "workspace": f"at most {WORKSPACE_LIMIT >> 20} MiB per call",
+        },
+    }

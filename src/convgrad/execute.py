@@ -1,0 +1,21 @@
+"""Plan -> result: finds the algorithm that the plan names and lets it fill the output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .algorithms import ALGORITHMS
+from .plan import Plan
+
+Array = NDArray[Any]
+
+_RUN = {algorithm.name: algorithm.run for algorithm in ALGORITHMS}
+
+
+def execute(plan: Plan, a: Array, b: Array, out: Array) -> Array:
+    """Fill `out` with `plan.role` of `a` and `b`, whose shapes are those of the plan's geometry."""
+    if out.size:
+        _RUN[plan.algorithm](plan, a, b, out)
+    return out

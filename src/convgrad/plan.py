@@ -1,0 +1,85 @@
+"""How one role of one convolution will be computed: a frozen record that prints itself.
+
+A plan is what `plan_for` returns, what `execute` runs and what caches use as a key. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .geometry import Geometry
+from .spelling import spell
+
+ROLES = ("forward", "input_grad", "weight_grad")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What an algorithm would do with a problem: the cost that the chooser compares, and how it would run."""
+
+    seconds: float  # estimate for one image on one thread
+    workspace_bytes: int  # at most, beyond inputs and result
+    error_bound: float  # in eps of the dtype, times definition(|a|, |b|)
+    parameters: object  # the algorithm's own frozen record
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An algorithm that was not taken, and why."""
+
+    algorithm: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which algorithm computes a role, with which parameters, at which cost and accuracy."""
+
+    role: str
+    geometry: Geometry
+    dtype: str
+    algorithm: str
+    parameters: object
+    workspace_bytes: int
+    error_bound: float
+    why: str
+    rejected: tuple[Rejection, ...]
+
+    @property
+    def operations(self) -> int:
+        """Floating-point operations: one multiplication and one addition per index triple of the definition."""
+        return 2 * self.geometry.products
+
+    @property
+    def array_bytes(self) -> int:
+        """Bytes of the three arrays, each counted once: the least that must move."""
+        g = self.geometry
+        shapes = (g.input_shape, g.weight_shape, g.output_shape)
+        return sum(map(math.prod, shapes)) * (4 if self.dtype == "float32" else 8)
+
+    def __str__(self) -> str:
+        rows = [
+            ("algorithm", f"{self.algorithm}: {self.parameters}"),
+            ("why", self.why),
+            ("operations", f"{quantity(self.operations)}flop"),
+            ("arrays", f"{quantity(self.array_bytes, 1024)}B, {_intensity(self)} flop/B"),
+            ("workspace", f"at most {quantity(self.workspace_bytes, 1024)}B"),
+            ("error bound", f"{self.error_bound:.6g} eps x definition(|a|, |b|)"),
+        ]
+        rows += [("not taken", f"{other.algorithm}: {other.reason}") for other in self.rejected]
+        title = f"{self.role}  {spell(self.geometry)}  {self.dtype}"
+        return "\n".join([title, *(f"  {label:<12} {text}" for label, text in rows)])
+
+
+def quantity(number: float, step: int = 1000) -> str:
+    """`number` with a prefix: `924.8 M`, or `32.0 Mi` for step 1024."""
+    prefixes = ("", "k", "M", "G", "T", "P", "E") if step == 1000 else ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+    size, place = float(number), 0
+    while size >= step and place < len(prefixes) - 1:
+        size, place = size / step, place + 1
+    return f"{size:.0f} " if place == 0 else f"{size:.1f} {prefixes[place]}"
+
+
+def _intensity(plan: Plan) -> str:
+    return f"{plan.operations / plan.array_bytes:.1f}" if plan.array_bytes else "0"
