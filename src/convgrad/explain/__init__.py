@@ -1,0 +1,1 @@
+"""Convolution and its gradients, shown instead of computed: `derive` writes them out in symbols."""
