@@ -12,6 +12,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import settings
+
 VECTOR_BITS = {"avx512": 512, "avx2": 256, "sse2": 128, "neon": 128}
 
 # the features that each level of x86 kernels will use, widest first
@@ -33,17 +35,17 @@ class Machine:
 
     @staticmethod
     def here() -> Machine:
-        """The machine that this process runs on."""
-        return _detect()
+        """The machine that this process runs on, with the instruction set that CONVGRAD_ISA leaves."""
+        return _detect(os.environ.get("CONVGRAD_ISA", ""))
 
 
-@functools.cache
-def _detect() -> Machine:
+@functools.lru_cache(maxsize=8)
+def _detect(asked: str) -> Machine:
     features, cpu = _cpu()
     isa = next((name for name, needed in _X86_LEVELS.items() if needed <= features), "generic")
     if platform.machine().lower() in {"arm64", "aarch64"}:
         isa = "neon"
-    return Machine(isa, usable_cores(), _cache_bytes(), cpu)
+    return Machine(settings.limit_isa(isa), usable_cores(), _cache_bytes(), cpu)
 
 
 def usable_cores() -> int:

@@ -19,7 +19,7 @@ class Proposal:
     """What an algorithm would do with a problem: the cost that the chooser compares, and how it would run."""
 
     seconds: float  # estimate for one image on one thread
-    workspace_bytes: int  # at most, beyond inputs and result
+    workspace_bytes: int  # at most, beyond inputs and result, for each thread that takes part
     error_bound: float  # in eps of the dtype, times definition(|a|, |b|)
     parameters: object  # the algorithm's own frozen record
 
@@ -64,7 +64,7 @@ class Plan:
             ("why", self.why),
             ("operations", f"{quantity(self.operations)}flop"),
             ("arrays", f"{quantity(self.array_bytes, 1024)}B, {_intensity(self)} flop/B"),
-            ("workspace", f"at most {quantity(self.workspace_bytes, 1024)}B"),
+            ("workspace", f"at most {quantity(self.workspace_bytes, 1024)}B a thread"),
             ("error bound", f"{self.error_bound:.6g} eps x definition(|a|, |b|)"),
         ]
         rows += [("not taken", f"{other.algorithm}: {other.reason}") for other in self.rejected]

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .matmul import IM2COL, TAPS
 from .record import Algorithm as Algorithm
+from .shifted import SHIFTED
 
-ALGORITHMS: tuple[Algorithm, ...] = (IM2COL, TAPS)
+ALGORITHMS: tuple[Algorithm, ...] = (SHIFTED, IM2COL, TAPS)

@@ -17,12 +17,18 @@ from importlib import import_module
 from .. import __version__
 from ..errors import ConvgradError, MissingExtraError
 
-COMMANDS = ("train", "predict", "plan", "derive", "info")
+COMMANDS = ("train", "predict", "plan", "kernel", "derive", "bench", "info")
 
 OK, CHECK_FAILED, USAGE, MISSING_EXTRA, INTERRUPTED = 0, 1, 2, 3, 130
 
-# each BLAS that NumPy may carry reads one of these when it is first loaded
-THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+# our own setting, and what each BLAS that NumPy may carry reads when it is first loaded
+THREAD_VARIABLES = (
+    "CONVGRAD_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

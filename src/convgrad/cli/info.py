@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..jit.cache import CacheState
 
 HELP = "show versions, the machine and what was found on it"
 
-LIBRARIES = ("numpy", "autograd", "scipy", "pillow", "rich", "threadpoolctl", "torch", "jax")
+LIBRARIES = ("numpy", "llvmlite", "autograd", "scipy", "pillow", "rich", "threadpoolctl", "torch", "jax")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     for heading, rows in facts.items():
         print(heading)
         for name, value in rows.items():
-            print(f"  {name:<14} {value if value is not None else 'not installed'}")
+            print(f"  {name:<20} {value if value is not None else 'not installed'}")
     return 0
 
 
@@ -34,9 +38,11 @@ def gather() -> dict[str, dict[str, Any]]:
 
     import numpy as np
 
-    from .. import __version__
+    from .. import __version__, settings
     from ..algorithms import ALGORITHMS
     from ..choose import WORKSPACE_LIMIT
+    from ..jit import cache
+    from ..jit import compile as jit
     from ..machine import Machine
 
     def version(name: str) -> str | None:
@@ -63,6 +69,16 @@ def gather() -> dict[str, dict[str, Any]]:
         },
         "convgrad": {
             "algorithms": ", ".join(algorithm.name for algorithm in ALGORITHMS),
-            "workspace": f"at most {WORKSPACE_LIMIT >> 20} MiB per call",
+            "workspace": f"at most {WORKSPACE_LIMIT >> 20} MiB a thread and call",
+            "kernels": jit.available() or f"compiled for {machine.isa}",
+            "kernel cache": _cache_text(cache.state()),
+            "threads": settings.num_threads() or machine.cores,
         },
+        "environment": {name: os.environ.get(name, "(not set)") for name in settings.VARIABLES},
     }
+
+
+def _cache_text(state: CacheState) -> str:
+    if state.refused is not None:
+        return f"{state.folder or 'none'}: {state.refused}"
+    return f"{state.folder}: {state.entries} kernels, {state.total_bytes >> 10} KiB"

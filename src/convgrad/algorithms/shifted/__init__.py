@@ -1,0 +1,163 @@
+"""Convolution as a sum of shifted products on vectors: compiled kernels, no copy of the input but a tile at a time.
+
+For stride 1, tap k reads the input at a constant offset from the output position; a stride splits the input into
+phases in which that is true again. So all three roles are sums over taps of products of shifted views:
+
+    y[:, q]  = sum over taps t of  w[t] @ x[:, q + shift(t)]
+    gx[:, q] = sum over taps t of  w[t].T @ gy[:, q - shift(t)]
+    gw[t]    = sum over q of       gy[:, q] @ x[:, q + shift(t)].T
+
+`passes` turns a geometry into taps and phases, `layout` cuts it into tiles, `data_kernel` and `weight_kernel` print
+the two loop nests, `run` fills their records. Everything about a geometry is a number in a record: one compiled
+kernel per dtype and ISA serves them all.
+
+Zeros stand for padding in the panels, and zero times infinity is NaN. So a weight (or, for the weight gradient, a
+result) that is not finite sends the call to `taps`, which stores no zeros.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ... import settings
+from ...geometry import Axis, Geometry
+from ...jit import compile as jit
+from ...jit.targets import target_of
+from ...machine import Machine, usable_cores
+from ...plan import Plan, Proposal
+from ..matmul import IM2COL, TAPS
+from ..record import Algorithm, Array
+from . import data_kernel, weight_kernel
+from .layout import Layout, data_layout, weight_layout
+from .passes import Pass, passes
+from .run import run_data, run_weight, totals_bytes
+
+ELEMENTS = {"float32": "float", "float64": "double"}
+# of one core for float32 and AVX-512; coarse, it only orders the candidates
+OPERATIONS_PER_SECOND = 1.3e11
+SECONDS_PER_PASS = 5e-6
+SMALL_OPERATIONS = 1 << 21  # a call with fewer runs on the caller's thread
+WORKSPACE_LIMIT = 32 << 20  # of the rare call that goes to `taps`
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The parameters of a plan: each pass with its layout, and the ISA of the kernel."""
+
+    isa: str
+    walked: Geometry  # the geometry that the passes walk: one axis where all positions are alike
+    steps: tuple[tuple[Pass, Layout], ...]
+
+    def __str__(self) -> str:
+        _, layout = self.steps[0]
+        count = f"{len(self.steps)} passes, " if len(self.steps) > 1 else ""
+        tile = "x".join(map(str, layout.tile))
+        return f"{self.isa}, {count}tile {tile}, ic {layout.channels_together}, {layout.together} images an item"
+
+
+def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int) -> Proposal | str:
+    g, itemsize = _walked(geometry), np.dtype(dtype).itemsize
+    if g.rank > 3:
+        return f"{g.rank} spatial axes: its kernels have loops for three"
+    missing = jit.available()
+    if missing is not None:
+        return missing
+    target = target_of(machine.isa)
+    lanes = target.vector_bytes // itemsize
+    ic, oc = g.in_channels_per_group, g.out_channels_per_group
+    if role == "weight_grad":
+        steps = tuple((p, weight_layout(p, oc, ic, lanes, itemsize)) for p in passes("forward", g))
+        layout = steps[0][1]
+        workspace = layout.scratch * itemsize + totals_bytes(g, layout, itemsize)
+        chain = layout.together * layout.run // lanes + math.log2(lanes) + 3
+    else:
+        rows, channels = (oc, ic) if role == "forward" else (ic, oc)
+        steps = tuple((p, data_layout(p, rows, channels, lanes, itemsize)) for p in passes(role, g))
+        workspace = max(layout.scratch for _, layout in steps) * itemsize
+        chain = channels * math.prod(g.kernel_size)
+    if workspace > workspace_limit:
+        return f"its panels take {workspace >> 20} MiB, more than the limit of {workspace_limit >> 20} MiB"
+    rate = OPERATIONS_PER_SECOND * lanes / 16 * (1 if target.fma else 0.5)
+    seconds = 2 * g.products / rate + len(steps) * SECONDS_PER_PASS
+    return Proposal(seconds, workspace, 0.5 * (chain + 1), Steps(target.name, g, steps))
+
+
+def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
+    """Compute `plan.role` of arrays `a` and `b` into `out`."""
+    parameters = plan.parameters
+    assert isinstance(parameters, Steps)
+    g = parameters.walked.with_batch(plan.geometry.batch)
+    a, b = _plain(a, out.dtype), _plain(b, out.dtype)
+    target = out if out.flags.aligned else np.empty_like(out)
+    if g != plan.geometry:
+        a, b = (array.reshape(*array.shape[:2], math.prod(array.shape[2:])) for array in (a, b))
+        target = _joined(target)
+    kernel = _kernel(plan.role == "weight_grad", plan.dtype, parameters.isa).call
+    threads = 1 if plan.operations < SMALL_OPERATIONS else settings.num_threads() or usable_cores()
+    if plan.role == "weight_grad":
+        ((p, layout),) = parameters.steps
+        run_weight(g, p, layout, a, b, target, kernel, threads)
+    else:
+        b = np.ascontiguousarray(b)
+        run_data(g, parameters.steps, plan.role == "input_grad", a, b, target, kernel, threads)
+    if _zeros_met_infinity(plan, b, target):
+        one_tap = math.prod(g.kernel_size) == 1  # then im2col stores no zeros either
+        exact = IM2COL if one_tap else TAPS
+        offer = exact.propose(plan.role, g.with_batch(1), plan.dtype, Machine.here(), WORKSPACE_LIMIT)
+        assert isinstance(offer, Proposal)
+        exact.run(replace(plan, geometry=g, algorithm=exact.name, parameters=offer.parameters), a, b, target)
+    if not np.may_share_memory(target, out):
+        out[...] = target.reshape(out.shape)
+
+
+def _zeros_met_infinity(plan: Plan, w: Array, result: Array) -> bool:
+    """Whether a zero of the panels may have met a number that is not finite, and made a NaN that should not be."""
+    if math.prod(plan.geometry.kernel_size) == 1 and not plan.geometry.clips and plan.role != "weight_grad":
+        return False  # there are no zeros
+    # such a NaN shows in the result, and only a weight that is not finite can have caused it: look at the smaller first
+    suspects = [result] if plan.role == "weight_grad" else sorted((w, result), key=lambda array: array.size)
+    with np.errstate(all="ignore"):
+        return not any(np.isfinite(array.sum()) for array in suspects)
+
+
+def _walked(g: Geometry) -> Geometry:
+    """A kernel of one tap at every position sees no rows: all positions on one axis, for longer runs."""
+    if any((a.kernel, a.stride, a.padded) != (1, 1, a.input) for a in g.axes):
+        return g
+    return replace(g, axes=(Axis(math.prod(g.input_size), 1),))
+
+
+def _joined(out: Array) -> Array:
+    """`out` with one spatial axis: a view, or an array of its own where memory does not allow one."""
+    try:
+        return out.reshape(*out.shape[:2], math.prod(out.shape[2:]), copy=False)
+    except ValueError:
+        return np.empty((*out.shape[:2], math.prod(out.shape[2:])), out.dtype)
+
+
+def kernel_text(plan: Plan) -> str:
+    """The LLVM IR of the kernel that runs `plan`."""
+    parameters = plan.parameters
+    assert isinstance(parameters, Steps)
+    text = weight_kernel.text if plan.role == "weight_grad" else data_kernel.text
+    return text(ELEMENTS[plan.dtype], target_of(parameters.isa))
+
+
+@functools.cache
+def _kernel(weight: bool, dtype: str, isa: str) -> jit.Kernel:
+    module, target = weight_kernel if weight else data_kernel, target_of(isa)
+    return jit.compile_kernel(module.NAME, module.text(ELEMENTS[dtype], target), target)
+
+
+def _plain(array: Array, dtype: np.dtype[np.generic]) -> Array:
+    """`array` as kernels read it: native numbers at aligned addresses; a copy only where it is not."""
+    if array.dtype == dtype and array.flags.aligned:
+        return array
+    return np.array(array, dtype=dtype)
+
+
+SHIFTED = Algorithm("shifted", propose, run)

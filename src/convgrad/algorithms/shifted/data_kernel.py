@@ -1,0 +1,237 @@
+"""Text of the data kernel: out[m, q] = sum over channels c and taps t of w[m, c, t] * panel[c, q + shift(t)].
+
+It serves forward and input gradient, any rank up to three, any stride, dilation and padding: all of these are
+numbers in its argument record, so a geometry compiles nothing. Items (images x group x tile of outputs) are drawn
+from an atomic counter until none is left. For each item
+
+    pack      the input that the tile reads, zero-padded and split into stride phases, into a panel
+    products  register tiles of outputs over all taps of a block of channels, accumulated in a buffer
+    unpack    the rows of the buffer that are outputs; positions between rows are thrown away
+
+The order in which an output's terms are added (channels, then taps) does not depend on where its tile lies.
+"""
+
+from __future__ import annotations
+
+from ...jit.ir import CYCLE_COUNTER, Function, Value, declare_fma, declare_masked
+from ...jit.targets import Target
+from .record import Record
+
+NAME = "convgrad_data"
+
+
+def text(element: str, target: Target) -> str:
+    """The whole module for "float" or "double" on one ISA."""
+    size = 4 if element == "float" else 8
+    lanes = target.vector_bytes // size
+    vector = f"<{lanes} x {element}>"
+    parts = [f"; {NAME}: {element}, {target.name}, {lanes} lanes\n", CYCLE_COUNTER]
+    parts += [declare_fma(vector)] if target.fma else []
+    parts += [declare_masked(vector)] if target.masks else []
+    for rows, widths in tile_shapes(target).items():
+        parts += [_products(element, vector, rows, vectors, target.fma).text() for vectors in widths]
+    parts += [copy_row(element, vector, target.masks).text(), pack(element).text(), _unpack(element).text()]
+    parts.append(_driver(element, lanes, target).text())
+    return "\n".join(parts)
+
+
+def tile_shapes(target: Target) -> dict[int, tuple[int, ...]]:
+    """Vectors of the register tiles, for each number of rows; largest first."""
+    if target.registers >= 32:
+        # 6 x 4 accumulators + 4 loads + 1 broadcast of 32 registers; few rows need many vectors to hide the latency
+        return {6: (4, 2, 1), 4: (4, 2, 1), 2: (8, 4, 1), 1: (12, 4, 1)}
+    # 6 x 2 accumulators + 2 loads + 1 broadcast of 16
+    return {6: (2, 1), 4: (2, 1), 2: (5, 2, 1), 1: (8, 2, 1)}
+
+
+def _products(element: str, vector: str, rows: int, vectors: int, fused: bool) -> Function:
+    f = Function(
+        f"products_{rows}x{vectors}",
+        "ptr panel, ptr w, ptr buffer, ptr shifts, ptr places, i64 channels, i64 taps, "
+        "i64 panel_size, i64 w_row, i64 w_channel, i64 run, i1 first",
+        internal=True,
+    )
+    lanes = int(vector[1:].split(" ")[0])
+    tile = [(i, j) for i in range(rows) for j in range(vectors)]
+    places = [f.at(f.arg("buffer"), element, f.arg("run") * i + j * lanes) for i, j in tile]
+    zero = f.zero(vector)
+    start = [f.select(f.arg("first"), zero, f.load(vector, place)) for place in places]
+    with f.loop("channel", 0, f.arg("channels"), carried=start) as channel:
+        source = f.at(f.arg("panel"), element, channel.index * f.arg("panel_size"))
+        block = f.at(f.arg("w"), element, channel.index * f.arg("w_channel"))
+        w_rows = [f.at(block, element, f.arg("w_row") * i) for i in range(rows)]
+        with f.loop("tap", 0, f.arg("taps"), carried=channel.carried) as tap:
+            shift = f.load("i64", f.at(f.arg("shifts"), "i64", tap.index))
+            place = f.load("i64", f.at(f.arg("places"), "i64", tap.index))
+            at = f.at(source, element, shift)
+            xs = [f.load(vector, f.at(at, element, j * lanes)) for j in range(vectors)]
+            sums = list(tap.carried)
+            for i in range(rows):
+                weight = f.splat(f.load(element, f.at(w_rows[i], element, place)), vector)
+                for j in range(vectors):
+                    k = i * vectors + j
+                    sums[k] = f.fma(weight, xs[j], sums[k], fused)
+            tap.next = sums
+        channel.next = tap.carried
+    for place, total in zip(places, channel.carried, strict=True):
+        f.store(total, place)
+    return f
+
+
+def copy_row(element: str, vector: str, masks: bool) -> Function:
+    """to[0 : count*step_to : step_to] = from[0 : count*step_from : step_from]."""
+    f = Function("copy_row", "ptr to, ptr from, i64 count, i64 step_to, i64 step_from", internal=True)
+    lanes = int(vector[1:].split(" ")[0])
+    count, to, source = f.arg("count"), f.arg("to"), f.arg("from")
+    dense = f.arg("step_to").equals(1) & f.arg("step_from").equals(1)
+    stop = f.select(dense, count - (lanes - 1), 0)
+    with f.loop("whole", 0, stop, lanes) as part:
+        f.store(f.load(vector, f.at(source, element, part.index)), f.at(to, element, part.index))
+    done = part.index
+    if masks:
+        with f.when(dense, "tail"):
+            rest = f.first_lanes(count - done, vector)
+            f.store_masked(f.load_masked(vector, f.at(source, element, done), rest), f.at(to, element, done), rest)
+        done = f.select(dense, count, done)
+    with f.loop("single", done, count) as part:
+        value = f.load(element, f.at(source, element, part.index * f.arg("step_from")))
+        f.store(value, f.at(to, element, part.index * f.arg("step_to")))
+    return f
+
+
+def pack(element: str) -> Function:
+    """Copy what one tile of one image reads into its panel: channels x phases x rows, padding as zeros."""
+    f = Function(
+        "pack", "ptr record, ptr x, ptr panel, i64 channels, i64 od, i64 oh, i64 ow, i64 nd, i64 nh, i64 nw", True
+    )
+    r = Record(f, f.arg("record"))
+    zero = f.zero(element)
+    with f.loop("phase", 0, r["phase_count"]) as phase:
+        residue = f.at(r["phases"], "i64", phase.index * 3)
+        at = {a: f.load("i64", f.at(residue, "i64", k)) - r[f"before_{a}"] for k, a in enumerate("dhw")}
+        # columns [low, high) of the panel lie inside the input
+        width = f.arg("nw")
+        low = _clamp(f, _ceil_div(f, at["w"] * -1, r["stride_w"]) - f.arg("ow"), f.i64(0), width)
+        high = _clamp(f, _ceil_div(f, r["in_w"] - at["w"], r["stride_w"]) - f.arg("ow"), low, width)
+        column = (f.arg("ow") + low) * r["stride_w"] + at["w"]
+        with f.loop("channel", 0, f.arg("channels")) as channel:
+            plane = channel.index * r["panel_size"] + phase.index * r["plane"]
+            with f.loop("d", 0, f.arg("nd")) as d:
+                i_d = (f.arg("od") + d.index) * r["stride_d"] + at["d"]
+                d_inside = (i_d >= 0) & (i_d < r["in_d"])
+                with f.loop("h", 0, f.arg("nh")) as h:
+                    i_h = (f.arg("oh") + h.index) * r["stride_h"] + at["h"]
+                    inside = d_inside & (i_h >= 0) & (i_h < r["in_h"])
+                    begin, end = f.select(inside, low, f.i64(0)), f.select(inside, high, f.i64(0))
+                    to = f.at(f.arg("panel"), element, plane + (d.index * r["panel_h"] + h.index) * r["panel_w"])
+                    offset = channel.index * r["x_c"] + i_d * r["x_d"] + i_h * r["x_h"] + column * r["x_w"]
+                    source = f.at(f.arg("x"), element, offset)
+                    with f.loop("left", 0, begin) as j:
+                        f.store(zero, f.at(to, element, j.index))
+                    f.call(
+                        "copy_row", f.at(to, element, begin), source, end - begin, f.i64(1), r["stride_w"] * r["x_w"]
+                    )
+                    with f.loop("right", end, width) as j:
+                        f.store(zero, f.at(to, element, j.index))
+    return f
+
+
+def _unpack(element: str) -> Function:
+    """Copy the outputs of one tile of one image from the buffer to where they belong."""
+    f = Function("unpack", "ptr record, ptr buffer, ptr y, i64 nd, i64 nh, i64 nw", True)
+    r = Record(f, f.arg("record"))
+    pitch_d = r["panel_h"] * r["panel_w"]
+    with f.loop("row", 0, r["rows"]) as row, f.loop("d", 0, f.arg("nd")) as d, f.loop("h", 0, f.arg("nh")) as h:
+        source = row.index * r["run"] + d.index * pitch_d + h.index * r["panel_w"]
+        to = row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"]
+        f.call(
+            "copy_row",
+            f.at(f.arg("y"), element, to),
+            f.at(f.arg("buffer"), element, source),
+            f.arg("nw"),
+            r["y_w"],
+            f.i64(1),
+        )
+    return f
+
+
+def _driver(element: str, lanes: int, target: Target) -> Function:
+    f = Function(NAME, "ptr record")
+    r = Record(f, f.arg("record"))
+    r.load_all()
+    with f.drain(r["counter"], r["items"]) as item:
+        tiles = r["tiles_d"] * r["tiles_h"] * r["tiles_w"]
+        tile, rest = item % tiles, item // tiles
+        group, n0 = rest % r["groups"], rest // r["groups"] * r["together"]
+        images = f.smaller(r["images"] - n0, r["together"])
+        o = {
+            "w": tile % r["tiles_w"] * r["tile_w"],
+            "h": tile // r["tiles_w"] % r["tiles_h"] * r["tile_h"],
+            "d": tile // (r["tiles_w"] * r["tiles_h"]) * r["tile_d"],
+        }
+        extent = {a: f.smaller(r[f"out_{a}"] - o[a], r[f"tile_{a}"]) for a in "dhw"}
+        read = {a: extent[a] + r[f"reach_{a}"] for a in "dhw"}  # panel positions that the tile reads, per phase
+        length = (extent["d"] - 1) * r["panel_h"] * r["panel_w"] + (extent["h"] - 1) * r["panel_w"] + extent["w"]
+        x = f.at(r["x"], element, n0 * r["x_n"] + group * r["channels"] * r["x_c"])
+        w = f.at(r["w"], element, group * r["w_group"])
+        y_at = n0 * r["y_n"] + group * r["rows"] * r["y_c"]
+        y_at = y_at + o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"]
+        y = f.at(r["y"], element, y_at)
+        image_panel = r["channels_together"] * r["panel_size"]
+        image_buffer = r["rows"] * r["run"]
+        buffers = f.at(r["scratch"], element, r["buffer_at"])
+
+        with f.loop("block", 0, r["channels"], r["channels_together"]) as block:
+            channels = f.smaller(r["channels"] - block.index, r["channels_together"])
+            first = block.index.equals(0)
+            with f.loop("pack_image", 0, images) as n:
+                f.call(
+                    "pack",
+                    f.arg("record"),
+                    f.at(x, element, n.index * r["x_n"] + block.index * r["x_c"]),
+                    f.at(r["scratch"], element, n.index * image_panel),
+                    *(channels, o["d"], o["h"], o["w"], read["d"], read["h"], read["w"]),
+                )
+            w_block = f.at(w, element, block.index * r["w_channel"])
+            done = f.i64(0)
+            for rows, widths in tile_shapes(target).items():
+                with f.loop(f"rows_{rows}", done, r["rows"] - (rows - 1), rows) as row:
+                    w_rows = f.at(w_block, element, row.index * r["w_row"])
+                    with f.loop("image", 0, images) as n:
+                        panel = f.at(r["scratch"], element, n.index * image_panel)
+                        buffer = f.at(buffers, element, n.index * image_buffer + row.index * r["run"])
+                        past = f.i64(0)
+                        for vectors in widths:
+                            wide = vectors * lanes
+                            # the last vector may reach past the tile: panel and buffer have room for it
+                            stop = length - (wide - lanes) if vectors > 1 else length
+                            with f.loop(f"run_{rows}x{vectors}", past, stop, wide) as q:
+                                f.call(
+                                    f"products_{rows}x{vectors}",
+                                    *(f.at(panel, element, q.index), w_rows, f.at(buffer, element, q.index)),
+                                    *(r["shifts"], r["places"], channels, r["taps"]),
+                                    *(r["panel_size"], r["w_row"], r["w_channel"], r["run"], first),
+                                )
+                            past = q.index
+                done = row.index
+        with f.loop("unpack_image", 0, images) as n:
+            f.call(
+                "unpack",
+                *(
+                    f.arg("record"),
+                    f.at(buffers, element, n.index * image_buffer),
+                    f.at(y, element, n.index * r["y_n"]),
+                ),
+                *(extent["d"], extent["h"], extent["w"]),
+            )
+    return f
+
+
+def _clamp(f: Function, value: Value, low: Value, high: Value) -> Value:
+    return f.smaller(f.larger(value, low), high)
+
+
+def _ceil_div(f: Function, a: Value, b: Value) -> Value:
+    """ceil(a / b) for b > 0, whatever the sign of a."""
+    quotient, rest = a // b, a % b  # rounded towards zero
+    return f.select(f.i64(0) < rest, quotient + 1, quotient)

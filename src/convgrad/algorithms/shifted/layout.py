@@ -1,0 +1,107 @@
+"""How a pass is cut into tiles, and where everything lies in a thread's scratch memory.
+
+Chosen from the pass, the channels and the cache budgets below; never from the batch or the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .passes import Pass, Triple, triple
+
+# bytes: a block of weights stays in the first-level cache, panel and buffer in the second
+WEIGHT_BYTES = 20 << 10
+PANEL_BYTES = 256 << 10
+BUFFER_BYTES = 256 << 10
+# of the weight kernel: positions that an accumulator sums, so that adding its lanes is a small part of the work
+GRADIENT_POSITIONS = 1536
+GRADIENT_PANEL_BYTES = 384 << 10
+GRADIENT_ROWS_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Tiles of a pass; lengths count elements."""
+
+    tile: Triple
+    reach: Triple  # panel positions beyond the tile, per axis and phase
+    panel: Triple
+    phases: tuple[Triple, ...]  # the stride residues that taps read
+    shifts: tuple[int, ...]  # of each tap, from a position in the panel
+    panel_size: int  # per channel: a plane for each phase
+    together: int  # images of one item
+    channels_together: int
+    run: int  # length of a row of the buffer (data) or of gy (weight)
+    scratch: int
+    lanes: int
+    slack: int  # what vectors may read past the last panel
+
+    @property
+    def buffer_at(self) -> int:
+        """Where the buffer begins, in elements: behind the panels and their slack, at a whole vector."""
+        panels = self.together * self.channels_together * self.panel_size + self.slack
+        return -(-panels // self.lanes) * self.lanes
+
+    @property
+    def plane(self) -> int:
+        return math.prod(self.panel)
+
+
+def data_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) -> Layout:
+    """For out[m, q] = sum of w[m, c, t] * panel[c, q + shift(t)] with `rows` m and `channels` c per group."""
+    positions = max(4 * lanes, min(4096, BUFFER_BYTES // itemsize // max(rows, 1)))
+    block = WEIGHT_BYTES // itemsize // (6 * max(len(p.offsets), 1))
+    return _layout(p, rows, channels, lanes, positions, block, PANEL_BYTES // itemsize)
+
+
+def weight_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) -> Layout:
+    """For gw[m, c, t] = sum of gy[m, q] * panel[c, q + shift(t)] with `rows` m and `channels` c per group."""
+    positions = max(4 * lanes, min(GRADIENT_POSITIONS, GRADIENT_ROWS_BYTES // itemsize // max(rows, 1)))
+    return _layout(p, rows, channels, lanes, positions, channels, GRADIENT_PANEL_BYTES // itemsize)
+
+
+def _layout(
+    p: Pass, rows: int, channels: int, lanes: int, positions: int, channel_block: int, panel_elements: int
+) -> Layout:
+    residues = [triple(o % s for o, s in zip(offset, p.stride, strict=True)) for offset in p.offsets]
+    steps = [triple(o // s for o, s in zip(offset, p.stride, strict=True)) for offset in p.offsets]
+    phases = tuple(dict.fromkeys(residues))
+    reach = triple(max((step[axis] for step in steps), default=0) for axis in range(3))
+    tile = _tile(p.output, reach, positions)
+    panel = triple(t + r for t, r in zip(tile, reach, strict=True))
+    plane = math.prod(panel)
+    panel_size = max(1, len(phases)) * plane  # a pass without taps only writes zeros
+    length = ((tile[0] - 1) * panel[1] + tile[1] - 1) * panel[2] + tile[2]
+    run = -(-length // lanes) * lanes
+    together = max(1, min(8, positions // run)) if tile == p.output else 1
+    channels_together = max(1, min(channels, channel_block, panel_elements // (panel_size * together)))
+    slack = 4 * lanes
+    return Layout(
+        tile=tile,
+        reach=reach,
+        panel=panel,
+        phases=phases,
+        shifts=tuple(
+            phases.index(residue) * plane + (step[0] * panel[1] + step[1]) * panel[2] + step[2]
+            for residue, step in zip(residues, steps, strict=True)
+        ),
+        panel_size=panel_size,
+        together=together,
+        channels_together=channels_together,
+        run=run,
+        scratch=together * (channels_together * panel_size + rows * run) + 2 * slack,
+        lanes=lanes,
+        slack=slack,
+    )
+
+
+def _tile(output: Triple, reach: Triple, positions: int) -> Triple:
+    """Whole trailing axes while they fit, cut evenly."""
+    tile = []
+    for size, extra in zip(reversed(output), reversed(reach), strict=True):
+        length = max(1, min(size, positions))
+        length = -(-size // -(-size // length))  # even cuts
+        tile.append(length)
+        positions = max(1, positions // (length + extra))
+    return triple(reversed(tile))

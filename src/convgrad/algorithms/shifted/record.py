@@ -1,0 +1,41 @@
+"""The argument record of the kernels: one block of 8-byte fields that a call fills and compiled code reads."""
+
+from __future__ import annotations
+
+from ...jit.ir import Function, Value
+
+POINTERS = ("x", "w", "y", "shifts", "places", "phases", "counter", "scratch", "totals")
+AXES = ("d", "h", "w")  # a convolution of lower rank has leading axes of extent one
+NUMBERS = (
+    *("items", "images", "together", "groups", "rows", "channels", "channels_together", "taps", "phase_count"),
+    *(
+        f"{what}_{axis}"
+        for what in ("in", "out", "tile", "tiles", "panel", "reach", "stride", "before")
+        for axis in AXES
+    ),
+    *("plane", "panel_size", "run", "buffer_at"),
+    *(f"x_{axis}" for axis in ("n", "c", *AXES)),
+    *(f"y_{axis}" for axis in ("n", "c", *AXES)),
+    *("w_group", "w_row", "w_channel"),  # of the data kernel
+    *("ranges", "channel_blocks", "column_pitch", "slack"),  # of the weight kernel
+)
+FIELDS = (*POINTERS, *NUMBERS)
+
+
+class Record:
+    """The fields of a record, loaded where they are first asked for."""
+
+    def __init__(self, f: Function, base: Value) -> None:
+        self._f, self._base = f, base
+        self._loaded: dict[str, Value] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._loaded:
+            place = self._f.at(self._base, "i64", FIELDS.index(name))
+            self._loaded[name] = self._f.load("ptr" if name in POINTERS else "i64", place)
+        return self._loaded[name]
+
+    def load_all(self) -> None:
+        """Load every field here, so that loops below find them in registers or on the stack."""
+        for name in FIELDS:
+            self[name]

@@ -1,0 +1,1 @@
+"""Side-by-side timings with other libraries, of results that were checked first."""

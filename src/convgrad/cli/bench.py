@@ -1,0 +1,113 @@
+"""`convgrad bench`: ours beside other libraries, checked first, then timed in turns."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..bench.measure import Row
+
+HELP = "time the three roles beside other libraries; checks every result first"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--suite",
+        action="append",
+        metavar="NAME|SPELLING",
+        help="resnet50, neglected, tiny, or a spelling in quotes; may be given again (default tiny)",
+    )
+    parser.add_argument("--against", default="torch", metavar="PEER,...", help="of torch, jax, scipy (default torch)")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="interleaved rounds (default 15)")
+    parser.add_argument("--plot", metavar="FILE.svg", help="draw the ratios")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..bench.measure import measure
+    from ..bench.suites import problems
+    from ..machine import usable_cores
+    from ..spelling import spell
+
+    against = [peer for peer in args.against.split(",") if peer]
+    threads = args.threads or usable_cores()
+    found = problems(args.suite or ["tiny"])
+    rows: list[Row] = []
+    for g in found:
+        if not args.quiet:
+            print(f"{len(rows) // 3 + 1}/{len(found)}  {spell(g)}", file=sys.stderr)
+        rows += measure(g, args.dtype, against, max(1, args.rounds), threads, args.seed)
+    if args.json:
+        config = {"suite": args.suite or ["tiny"], "against": against, "dtype": args.dtype, "rounds": args.rounds}
+        result = {"conditions": _conditions(against, threads), "rows": [_record(row) for row in rows]}
+        print(json.dumps({"schema": 1, "command": "bench", "config": config, "result": result}))
+    else:
+        print(_table(rows, against, threads))
+    if args.plot:
+        from ..bench.chart import draw
+        from ..train.files import write_atomically
+
+        write_atomically(Path(args.plot), draw(rows, against).encode())
+    return 0
+
+
+def geometric_mean(numbers: Iterable[float]) -> float:
+    logs = [math.log(number) for number in numbers]
+    return math.exp(sum(logs) / len(logs)) if logs else math.nan
+
+
+def _table(rows: list[Row], against: list[str], threads: int) -> str:
+    conditions = _conditions(against, threads)
+    width = max(len(row.spelling) for row in rows)
+    head = f"{'':{width}}  {'role':<11} {'algorithm':<9} {'ms':>9} {'Gflop/s':>8}"
+    lines = ["  ".join(f"{name} {value}" for name, value in conditions.items()), ""]
+    lines.append(head + "".join(f" {peer + ' ms':>10} {'ratio':>6}" for peer in against))
+    for row in rows:
+        rate = row.plan.operations / row.ours.least / 1e9
+        text = f"{row.spelling:{width}}  {row.role:<11} {row.plan.algorithm:<9} {row.ours.least * 1e3:9.3f} {rate:8.1f}"
+        for peer in against:
+            if peer in row.theirs:
+                text += f" {row.theirs[peer].least * 1e3:10.3f} {row.ratio(peer):6.2f}"
+            else:
+                text += f" {'wrong' if peer in row.wrong else '-':>10} {'':>6}"
+        lines.append(text)
+    lines.append("")
+    for peer in against:
+        for role in ("forward", "input_grad", "weight_grad"):
+            ratios = [row.ratio(peer) for row in rows if row.role == role and peer in row.theirs]
+            if ratios:
+                least = f"least {min(ratios):.2f}"
+                lines.append(f"{peer} / ours, {role:<11} geometric mean {geometric_mean(ratios):5.2f}, {least}")
+    lines.append("Minimum over interleaved rounds; a ratio above 1 means that ours is faster.")
+    return "\n".join(lines)
+
+
+def _conditions(against: list[str], threads: int) -> dict[str, Any]:
+    from .. import __version__
+    from ..bench.peers import version
+    from ..machine import Machine
+
+    machine = Machine.here()
+    versions = {peer: version(peer) for peer in against}
+    return {"convgrad": __version__, **versions, "isa": machine.isa, "threads": threads, "cpu": machine.cpu}
+
+
+def _record(row: Row) -> dict[str, Any]:
+    def timing(t: Any) -> dict[str, float]:
+        return {"least_s": t.least, "median_s": t.median, "relative_error": t.error}
+
+    return {
+        "spelling": row.spelling,
+        "role": row.role,
+        "algorithm": row.plan.algorithm,
+        "operations": row.plan.operations,
+        "ours": timing(row.ours),
+        "theirs": {peer: timing(t) for peer, t in row.theirs.items()},
+        "wrong": row.wrong,
+    }

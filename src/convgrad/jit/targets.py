@@ -1,0 +1,38 @@
+"""The instruction sets that kernels are printed for: one row each, and no branch on their names anywhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a generator needs to know about an instruction set."""
+
+    name: str
+    vector_bytes: int
+    registers: int  # vector registers
+    fma: bool  # multiply and add in one instruction, rounded once
+    masks: bool  # loads and stores of some lanes are cheap
+    features: str  # exactly this level for LLVM, so that a level that is forced uses nothing above it
+    cpu: str  # for LLVM's scheduling only: which instructions there are is said by `features`
+
+
+_AVX2 = "+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe"
+_AVX512 = f"{_AVX2},+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512cd,-prefer-256-bit"
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("avx512", 64, 32, True, True, _AVX512, "icelake-server"),
+        Target("avx2", 32, 16, True, True, _AVX2, "x86-64-v3"),
+        Target("sse2", 16, 16, False, False, "+sse2", "x86-64"),
+        Target("neon", 16, 32, True, False, "+neon", "generic"),
+        Target("generic", 16, 16, False, False, "", ""),
+    )
+}
+
+
+def target_of(isa: str) -> Target:
+    """The row of a level that `Machine` names."""
+    return TARGETS[isa]

@@ -1,0 +1,108 @@
+"""The one pool of threads that compiled kernels run on.
+
+State of this module: the parked workers. A kernel draws its items from a shared counter inside compiled code, so a
+thread is handed one record per operation and not one per block; a busy core only slows its own share.
+
+A call runs on the caller's thread alone when it is small, when it comes from inside a worker, or while another
+thread has the workers. None of this changes a bit of the result: the plan fixes the order of every sum.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+# one argument record per thread; returns when its items are drained, or after a while so that Ctrl-C is heard
+Kernel = Callable[[int], None]
+Unfinished = Callable[[], bool]
+
+
+class _Worker:
+    """A parked thread, its task and the two locks that hand it over and back."""
+
+    def __init__(self) -> None:
+        self.task: Callable[[], None] | None = None
+        self.go, self.done = threading.Lock(), threading.Lock()
+        self.go.acquire()
+        self.done.acquire()
+        threading.Thread(target=self._serve, name="convgrad", daemon=True).start()
+
+    def _serve(self) -> None:
+        _inside.worker = True
+        while True:
+            self.go.acquire()
+            task, self.task = self.task, None
+            try:
+                if task is not None:
+                    task()
+            finally:
+                self.done.release()
+
+
+_inside = threading.local()
+_lock = threading.Lock()  # held by the calling thread whose operation has the workers
+_workers: list[_Worker] = []
+
+
+def run(kernel: Kernel, records: Sequence[int], unfinished: Unfinished, stop: Callable[[], None]) -> None:
+    """Run `kernel` on every record at once, the first on this thread, until nothing is `unfinished`.
+
+    records: addresses, one for each thread that may take part.
+    stop: makes the kernels finish early; called when this thread is interrupted, before the interrupt goes on.
+    """
+
+    def work(record: int) -> None:
+        kernel(record)
+        while unfinished():
+            kernel(record)
+
+    if len(records) == 1 or getattr(_inside, "worker", False) or not _lock.acquire(blocking=False):
+        work(records[0])
+        return
+    busy: list[_Worker] = []
+    try:
+        for record, worker in zip(records[1:], _workers_for(len(records) - 1), strict=False):
+            worker.task = lambda record=record: work(record)
+            busy.append(worker)
+            worker.go.release()
+        work(records[0])
+    except BaseException:
+        stop()
+        raise
+    finally:
+        interrupt: BaseException | None = None
+        for worker in busy:
+            # they write into the caller's arrays: whatever arrives here waits until they are done
+            while True:
+                try:
+                    worker.done.acquire()
+                    break
+                except BaseException as error:
+                    stop()
+                    interrupt = error
+        _lock.release()
+        if interrupt is not None:
+            raise interrupt
+
+
+def _workers_for(count: int) -> list[_Worker]:
+    """Up to `count` workers; fewer where the system gives no more threads."""
+    try:
+        while len(_workers) < count:
+            _workers.append(_Worker())
+    except RuntimeError:  # no new threads, as at interpreter shutdown
+        pass
+    return _workers[:count]
+
+
+def _forget_the_parents_threads() -> None:
+    # a forked child has this thread only, and may have copied the locks in any state
+    global _lock
+    _lock = threading.Lock()
+    _workers.clear()
+    _inside.worker = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_parents_threads)

@@ -1,0 +1,137 @@
+"""The bits do not depend on the threads, and the pool survives what programs do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from oracles import DEFINITIONS, Problem, assert_same
+from strategies import whole_numbers
+
+import convgrad as cg
+from convgrad.choose import choose
+from convgrad.execute import execute
+from convgrad.machine import Machine
+from convgrad.plan import ROLES
+from convgrad.spelling import parse
+
+THREADS = (1, 2, 3, 5, 8, 64)
+
+
+def real_numbers(text: str, dtype: str) -> Problem:
+    g, rng = parse(text), np.random.default_rng(11)
+    return Problem(g, *(rng.standard_normal(s).astype(dtype) for s in (g.input_shape, g.weight_shape, g.output_shape)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n5 ic17 oc19 i33x31 k3x3 p1",
+        "n3 ic8 oc12 i40x40 k5x5 s2 p2 g4",
+        "n2 ic32 oc32 i24x24x6 k3 p1 g32",
+        "n1 ic3 oc70 i9000 k31",
+        "n7 ic40 oc64 i20x20 k1x1",
+    ],
+)
+def test_any_number_of_threads_gives_the_same_bits(
+    text: str, role: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = real_numbers(text, dtype)
+    plan = choose(role, problem.geometry, dtype, Machine.here())
+    results = []
+    for threads in THREADS:
+        monkeypatch.setenv("CONVGRAD_NUM_THREADS", str(threads))
+        out = np.full(problem.result_shape(role), np.nan, dtype)
+        results.append(execute(plan, *problem.arguments(role), out))
+    for result in results[1:]:
+        assert_same(result, results[0])
+
+
+def test_threads_do_change_who_computes() -> None:
+    before = threading.active_count()
+    x = np.ones((8, 16, 40, 40), "float32")
+    os.environ["CONVGRAD_NUM_THREADS"] = "3"
+    try:
+        cg.conv(x, np.ones((16, 16, 3, 3), "float32"))
+    finally:
+        del os.environ["CONVGRAD_NUM_THREADS"]
+    names = [thread.name for thread in threading.enumerate()]
+    if cg.plan_for("forward", "ic16 oc16 i40x40 k3x3").algorithm == "shifted":
+        assert names.count("convgrad") >= 2 and threading.active_count() >= before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_computes_with_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVGRAD_NUM_THREADS", "2")
+    problem = whole_numbers(parse("n4 ic8 oc16 i40x40 k3x3"), np.random.default_rng(0), "float32")
+    expected = cg.conv(problem.x, problem.w)  # the parent's workers are parked when it forks
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if np.array_equal(cg.conv(problem.x, problem.w), expected) else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert_same(cg.conv(problem.x, problem.w), expected)
+
+
+def test_calls_from_many_threads_share_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVGRAD_NUM_THREADS", "3")
+    problems = [whole_numbers(parse("n3 ic5 oc7 i30x30 k3x3"), np.random.default_rng(i), "float32") for i in range(6)]
+    expected = [DEFINITIONS["weight_grad"](p.gy[:1, :1], p.x[:1, :1], parse("i30x30 k3x3")) for p in problems]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        p = problems[i]
+        for _ in range(10):
+            got = cg.conv_weight_grad(p.gy[:1, :1], p.x[:1, :1], kernel_size=3)
+            whole = cg.conv_weight_grad(p.gy, p.x, kernel_size=3)
+            if not np.array_equal(got, expected[i]) or not np.isfinite(whole).all():
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(problems))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+INTERRUPTED = """
+import os, signal, threading, numpy as np, convgrad as cg
+x, w = np.ones((64, 64, 96, 96), "float32"), np.ones((64, 64, 9, 9), "float32")
+cg.conv(x[:1, :, :16, :16], w)  # compiled before the clock runs
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    cg.conv(x, w)
+    print("finished")
+except KeyboardInterrupt:
+    print("interrupted", int(cg.conv(x[:1, :, :9, :9], w)[0, 0, 0, 0]))
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_an_interrupt_is_heard_during_a_long_call_and_the_pool_works_after_it(threads: str) -> None:
+    environment = {**os.environ, "CONVGRAD_NUM_THREADS": threads}
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == f"interrupted {64 * 81}"
+    assert signal.getsignal(signal.SIGINT) is not None
+
+
+def test_the_interpreter_ends_with_workers_parked() -> None:
+    code = (
+        "import numpy as np, convgrad as cg; cg.conv(np.ones((8, 16, 64, 64)), np.ones((16, 16, 3, 3))); print('done')"
+    )
+    environment = {**os.environ, "CONVGRAD_NUM_THREADS": "4"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "done\n" and done.stderr == ""
