@@ -24,8 +24,14 @@ LAYERS = [
 
 # optional libraries, and the only rooms that may import them
 OPTIONAL = {
-    **{"autograd": {"autograd", "train"}, "PIL": {"train"}, "rich": {"train"}, "threadpoolctl": {"cli"}},
-    **{"llvmlite": {"jit"}, "torch": {"bench"}, "jax": {"bench"}, "scipy": {"bench"}},
+    "autograd": {"autograd", "train"},
+    "PIL": {"train"},
+    "rich": {"train"},
+    "threadpoolctl": {"cli"},
+    "llvmlite": {"jit"},
+    "torch": {"bench"},
+    "jax": {"bench"},
+    "scipy": {"bench"},
 }
 NEVER = {"sklearn", "matplotlib"}
 

@@ -6,6 +6,9 @@ Each reads its arguments through the gates (`arrays`, `arguments`), asks `choose
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -21,7 +24,7 @@ from .arguments import (
     weight_grad_geometry,
 )
 from .arrays import as_array, check_bias, check_gy, check_out, common_dtype, dtype_name
-from .choose import WORKSPACE_LIMIT, choose
+from .choose import REMEMBERED, WORKSPACE_LIMIT, choose
 from .execute import execute
 from .geometry import Geometry
 from .machine import Machine
@@ -62,7 +65,7 @@ def conv(
     array([[[210., 432.,  54.]]])
     """
     x, w = as_array("x", x), as_array("w", w)
-    geometry = forward_geometry(x.shape, w.shape, stride, padding, dilation, groups)
+    geometry = _geometry(forward_geometry, x.shape, w.shape, stride, padding, dilation, groups)
     return _add_bias(compute("forward", geometry, x, w, out=out, algorithm=algorithm), bias)
 
 
@@ -94,7 +97,7 @@ def conv_input_grad(
     array([[[  0.,   1.,  10., 100.,   0.]]])
     """
     gy, w = as_array("gy", gy), as_array("w", w)
-    geometry = input_grad_geometry(gy.shape, w.shape, input_size, stride, padding, dilation, groups)
+    geometry = _geometry(input_grad_geometry, gy.shape, w.shape, input_size, stride, padding, dilation, groups)
     return compute("input_grad", geometry, gy, w, out=out, algorithm=algorithm)
 
 
@@ -126,7 +129,7 @@ def conv_weight_grad(
     array([[[321., 432., 543.]]])
     """
     gy, x = as_array("gy", gy), as_array("x", x)
-    geometry = weight_grad_geometry(gy.shape, x.shape, kernel_size, stride, padding, dilation, groups)
+    geometry = _geometry(weight_grad_geometry, gy.shape, x.shape, kernel_size, stride, padding, dilation, groups)
     return compute("weight_grad", geometry, gy, x, out=out, algorithm=algorithm)
 
 
@@ -181,7 +184,7 @@ def conv_transpose(
     array([[[  1.,  10., 100.,   2.,  20., 200.,   0.]]])
     """
     x, w = as_array("x", x), as_array("w", w)
-    geometry = transpose_geometry(x.shape, w.shape, output_size, stride, padding, dilation, groups)
+    geometry = _geometry(transpose_geometry, x.shape, w.shape, output_size, stride, padding, dilation, groups)
     return _add_bias(compute("input_grad", geometry, x, w, out=out, algorithm=algorithm), bias)
 
 
@@ -217,16 +220,29 @@ def compute(
     a, b: (x, w) for "forward", (gy, w) for "input_grad", (gy, x) for "weight_grad", of the geometry's shapes.
     """
     dtype = common_dtype(a, b)
-    shape, names = {
-        "forward": (geometry.output_shape, ("x", "w")),
-        "input_grad": (geometry.input_shape, ("gy", "w")),
-        "weight_grad": (geometry.weight_shape, ("gy", "x")),
-    }[role]
+    shape: tuple[int, ...] = getattr(geometry, _RESULT_SHAPE[role])
     if out is None:
         out = np.empty(shape, dtype)
     else:
-        check_out(out, shape, dtype, dict(zip(names, (a, b), strict=True)))
+        check_out(out, shape, dtype, dict(zip(_ARGUMENTS[role], (a, b), strict=True)))
     return execute(choose(role, geometry, dtype.name, Machine.here(), algorithm), a, b, out)
+
+
+_RESULT_SHAPE = {"forward": "output_shape", "input_grad": "input_shape", "weight_grad": "weight_shape"}
+_ARGUMENTS = {"forward": ("x", "w"), "input_grad": ("gy", "w"), "weight_grad": ("gy", "x")}
+
+
+def _geometry(gate: Callable[..., Geometry], *arguments: Any) -> Geometry:
+    """What `gate` makes of the arguments of a call, remembered for the calls that repeat them."""
+    plain = all(
+        type(a) in {int, str, NoneType} or (type(a) is tuple and {int}.issuperset(map(type, a))) for a in arguments
+    )
+    return _remembered(gate, *arguments) if plain else gate(*arguments)
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _remembered(gate: Callable[..., Geometry], *arguments: Any) -> Geometry:
+    return gate(*arguments)
 
 
 def _add_bias(y: Array, bias: ArrayLike | None) -> Array:

@@ -15,6 +15,7 @@ from .errors import GeometryError, UnsupportedError
 
 Array = NDArray[Any]
 DTYPES = ("float32", "float64")
+_NATIVE = {np.dtype(name) for name in DTYPES}
 
 
 def as_array(argument: str, value: ArrayLike) -> Array:
@@ -23,7 +24,7 @@ def as_array(argument: str, value: ArrayLike) -> Array:
         array = np.asarray(value)
     except ValueError as error:
         raise GeometryError(argument, type(value).__name__, f"is no array ({error})", "an array of one shape") from None
-    if array.dtype.name not in DTYPES:
+    if array.dtype not in _NATIVE and array.dtype.name not in DTYPES:
         raise UnsupportedError(
             f"{argument}.dtype",
             array.dtype.name,
@@ -46,6 +47,9 @@ def dtype_name(dtype: DTypeLike) -> str:
 
 def common_dtype(*arrays: Array) -> np.dtype[Any]:
     """The dtype in which arrays meet: float64 if any of them is, native byte order."""
+    first = arrays[0].dtype
+    if first in _NATIVE and all(array.dtype == first for array in arrays):
+        return first
     return np.result_type(*(array.dtype.newbyteorder("=") for array in arrays))
 
 

@@ -16,6 +16,7 @@ from .machine import Machine
 from .plan import ROLES, Plan, Proposal, Rejection
 
 WORKSPACE_LIMIT = 32 << 20
+REMEMBERED = 4096  # plans of recent problems
 
 
 def choose(
@@ -29,11 +30,18 @@ def choose(
     """The plan with the least estimated time; `algorithm` forces one by name."""
     if role not in ROLES:
         raise UnsupportedError("role", role, "is none of the three sums", ", ".join(ROLES))
+    return _choose(role, geometry, dtype, machine, algorithm, workspace_limit)
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _choose(
+    role: str, geometry: Geometry, dtype: str, machine: Machine, algorithm: str | None, workspace_limit: int
+) -> Plan:
     plan = _choose_for_one_image(role, geometry.with_batch(1), dtype, machine, algorithm, workspace_limit)
-    return replace(plan, geometry=geometry)
+    return replace(plan, geometry=geometry, operations=2 * geometry.products)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=REMEMBERED)
 def _choose_for_one_image(
     role: str, geometry: Geometry, dtype: str, machine: Machine, algorithm: str | None, workspace_limit: int
 ) -> Plan:
@@ -68,6 +76,7 @@ def _choose_for_one_image(
         error_bound=taken.error_bound,
         why="asked for by name" if algorithm else _why(len(offers), taken),
         rejected=tuple(rejected),
+        operations=2 * geometry.products,
     )
 
 

@@ -16,7 +16,7 @@ _RUN = {algorithm.name: algorithm.run for algorithm in ALGORITHMS}
 
 def execute(plan: Plan, a: Array, b: Array, out: Array) -> Array:
     """Fill `out` with `plan.role` of `a` and `b`, whose shapes are those of the plan's geometry."""
-    if plan.geometry.products == 0:
+    if plan.operations == 0:
         out[...] = 0  # no terms: no images, no channels, or padding only
     else:
         _RUN[plan.algorithm](plan, a, b, out)

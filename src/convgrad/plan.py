@@ -45,11 +45,7 @@ class Plan:
     error_bound: float
     why: str
     rejected: tuple[Rejection, ...]
-
-    @property
-    def operations(self) -> int:
-        """Floating-point operations: one multiplication and one addition per index triple of the definition."""
-        return 2 * self.geometry.products
+    operations: int  # floating-point: one multiplication and one addition per index triple of the definition
 
     @property
     def array_bytes(self) -> int:

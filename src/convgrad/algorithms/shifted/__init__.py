@@ -27,20 +27,21 @@ from ... import settings
 from ...geometry import Axis, Geometry
 from ...jit import compile as jit
 from ...jit.targets import target_of
-from ...machine import Machine, usable_cores
+from ...machine import Machine
 from ...plan import Plan, Proposal
 from ..matmul import IM2COL, TAPS
 from ..record import Algorithm, Array
 from . import data_kernel, weight_kernel
 from .layout import Layout, data_layout, weight_layout
 from .passes import Pass, passes
-from .run import run_data, run_weight, totals_bytes
+from .run import DataLaunch, WeightLaunch, prepare_data, prepare_weight, run_data, run_weight, totals_bytes
 
 ELEMENTS = {"float32": "float", "float64": "double"}
 # of one core for float32 and AVX-512; coarse, it only orders the candidates
 OPERATIONS_PER_SECOND = 1.3e11
 SECONDS_PER_PASS = 5e-6
 SMALL_OPERATIONS = 1 << 21  # a call with fewer runs on the caller's thread
+MOST_PREPARED = 4096
 WORKSPACE_LIMIT = 32 << 20  # of the rare call that goes to `taps`
 
 
@@ -90,38 +91,75 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
     """Compute `plan.role` of arrays `a` and `b` into `out`."""
     parameters = plan.parameters
     assert isinstance(parameters, Steps)
-    g = parameters.walked.with_batch(plan.geometry.batch)
     a, b = _plain(a, out.dtype), _plain(b, out.dtype)
     target = out if out.flags.aligned else np.empty_like(out)
-    if g != plan.geometry:
+    if parameters.walked.rank != plan.geometry.rank:
         a, b = (array.reshape(*array.shape[:2], math.prod(array.shape[2:])) for array in (a, b))
         target = _joined(target)
-    kernel = _kernel(plan.role == "weight_grad", plan.dtype, parameters.isa).call
-    threads = 1 if plan.operations < SMALL_OPERATIONS else settings.num_threads() or usable_cores()
+    weight = plan.role == "weight_grad"
+    if not weight:
+        b = np.ascontiguousarray(b)
+    kernel = _kernel(weight, plan.dtype, parameters.isa).call
+    ready = _ready(plan, parameters, a.strides, b.strides, target.strides)
+    if isinstance(ready, WeightLaunch):
+        run_weight(ready, kernel, a, b, target)
+    else:
+        run_data(ready, kernel, a, b, target)
+    if _zeros_met_infinity(plan, b, target):
+        _run_without_zeros(plan, a, b, target)
+    if target is not out and not np.may_share_memory(target, out):
+        out[...] = target.reshape(out.shape)
+
+
+# launches that are ready, by the identity of their plan's parameters, which they keep alive
+_prepared: dict[tuple[object, ...], tuple[Steps, WeightLaunch | list[DataLaunch]]] = {}
+
+
+def _ready(
+    plan: Plan, parameters: Steps, a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...]
+) -> WeightLaunch | list[DataLaunch]:
+    threads = settings.num_threads() or Machine.here().cores
+    key = (id(parameters), plan.geometry.batch, a, b, out, threads)
+    found = _prepared.get(key)
+    if found is None:
+        if len(_prepared) >= MOST_PREPARED:
+            _prepared.clear()
+        found = _prepared[key] = parameters, _prepare(plan, parameters, a, b, out, threads)
+    return found[1]
+
+
+def _prepare(
+    plan: Plan, parameters: Steps, a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...], threads: int
+) -> WeightLaunch | list[DataLaunch]:
+    g = parameters.walked.with_batch(plan.geometry.batch)
+    itemsize = np.dtype(plan.dtype).itemsize
+    threads = 1 if plan.operations < SMALL_OPERATIONS else threads
     if plan.role == "weight_grad":
         ((p, layout),) = parameters.steps
-        run_weight(g, p, layout, a, b, target, kernel, threads)
-    else:
-        b = np.ascontiguousarray(b)
-        run_data(g, parameters.steps, plan.role == "input_grad", a, b, target, kernel, threads)
-    if _zeros_met_infinity(plan, b, target):
-        one_tap = math.prod(g.kernel_size) == 1  # then im2col stores no zeros either
-        exact = IM2COL if one_tap else TAPS
-        offer = exact.propose(plan.role, g.with_batch(1), plan.dtype, Machine.here(), WORKSPACE_LIMIT)
-        assert isinstance(offer, Proposal)
-        exact.run(replace(plan, geometry=g, algorithm=exact.name, parameters=offer.parameters), a, b, target)
-    if not np.may_share_memory(target, out):
-        out[...] = target.reshape(out.shape)
+        return prepare_weight(g, p, layout, a, b, itemsize, threads)
+    return prepare_data(g, parameters.steps, plan.role == "input_grad", a, out, itemsize, threads)
 
 
 def _zeros_met_infinity(plan: Plan, w: Array, result: Array) -> bool:
     """Whether a zero of the panels may have met a number that is not finite, and made a NaN that should not be."""
-    if math.prod(plan.geometry.kernel_size) == 1 and not plan.geometry.clips and plan.role != "weight_grad":
+    g = plan.geometry
+    if not g.clips and (plan.role == "forward" or (plan.role == "input_grad" and math.prod(g.kernel_size) == 1)):
         return False  # there are no zeros
     # such a NaN shows in the result, and only a weight that is not finite can have caused it: look at the smaller first
     suspects = [result] if plan.role == "weight_grad" else sorted((w, result), key=lambda array: array.size)
     with np.errstate(all="ignore"):
-        return not any(np.isfinite(array.sum()) for array in suspects)
+        return not any(math.isfinite(array.sum()) for array in suspects)
+
+
+def _run_without_zeros(plan: Plan, a: Array, b: Array, out: Array) -> None:
+    """The same by a product per tap, which stores no zeros; for one tap im2col stores none either."""
+    assert isinstance(plan.parameters, Steps)
+    walked = plan.parameters.walked
+    exact = IM2COL if math.prod(walked.kernel_size) == 1 else TAPS
+    offer = exact.propose(plan.role, walked.with_batch(1), plan.dtype, Machine.here(), WORKSPACE_LIMIT)
+    assert isinstance(offer, Proposal)
+    g = walked.with_batch(plan.geometry.batch)
+    exact.run(replace(plan, geometry=g, algorithm=exact.name, parameters=offer.parameters), a, b, out)
 
 
 def _walked(g: Geometry) -> Geometry:

@@ -1,55 +1,61 @@
-"""From a plan and arrays to finished kernels: fills the argument records and lets the threads draw items.
+"""From a plan and arrays to finished kernels: prepares launches once per layout of the arrays, then fires them.
 
-Everything that depends on addresses, batch or threads happens here; everything else is in the plan.
+Everything that depends on the batch, on strides and on threads happens here; everything else is in the plan.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...geometry import Geometry
-from ...threads import run as run_on_threads
 from ..compensated import CompensatedSum
+from ..record import Array
+from .launch import Kernel, Launch, prepared
 from .layout import Layout
 from .passes import Pass
-from .record import AXES, FIELDS, POINTERS
-
-Array = NDArray[Any]
-Kernel = Callable[[int], None]  # takes the address of a record
+from .record import AXES
 
 MOST_RANGES = 16
 TOTALS_BYTES = 8 << 20
-CACHE_LINE = 64
+
+Strides = tuple[int, ...]
 
 
-def run_data(
+@dataclass(frozen=True, slots=True)
+class DataLaunch:
+    """One pass of the data kernel over the positions `every` of the output; without taps it writes zeros."""
+
+    every: tuple[slice, ...]
+    launch: Launch | None
+
+
+def prepare_data(
     g: Geometry,
     steps: tuple[tuple[Pass, Layout], ...],
     transposed: bool,
-    a: Array,
-    w: Array,
-    out: Array,
-    kernel: Kernel,
+    source: Strides,
+    target: Strides,
+    itemsize: int,
     threads: int,
-) -> None:
-    """forward (a = x), or input_grad (a = gy, transposed: rows are input channels)."""
+) -> list[DataLaunch]:
+    """forward, or input_grad (transposed: rows are input channels), for arrays with these byte strides."""
     taps = math.prod(g.kernel_size)
     ic, oc = g.in_channels_per_group, g.out_channels_per_group
     rows, channels = (ic, oc) if transposed else (oc, ic)
     w_row, w_channel = (taps, ic * taps) if transposed else (ic * taps, taps)
+    launches = []
     for p, layout in steps:
-        target = out[(slice(None), slice(None), *_every(p, g.rank))]
+        residues, step = p.residue[3 - g.rank :], p.step[3 - g.rank :]
+        every = (slice(None), slice(None), *map(slice, residues, (None,) * g.rank, step))
         if not p.places:
-            target[...] = 0
+            launches.append(DataLaunch(every, None))
             continue
-        tiles = _tiles(p, layout)
-        fields = _common(g, p, layout, a, target) | {
-            "items": -(-g.batch // layout.together) * g.groups * math.prod(tiles),
+        walked = (*target[:2], *(stride * s for stride, s in zip(target[2:], step, strict=True)))
+        fields = _common(g, p, layout, source, walked, itemsize) | {
+            "items": -(-g.batch // layout.together) * g.groups * math.prod(_tiles(p, layout)),
             "rows": rows,
             "channels": channels,
             "w_group": oc * ic * taps,
@@ -61,20 +67,38 @@ def run_data(
             "places": np.array(p.places, np.int64),
             "phases": np.array(layout.phases, np.int64),
         }
-        _run(fields, tables | {"x": a, "w": w, "y": target}, layout, out.dtype, kernel, threads)
+        launches.append(DataLaunch(every, prepared(fields, tables, layout.scratch, itemsize, threads)))
+    return launches
 
 
-def run_weight(
-    g: Geometry, p: Pass, layout: Layout, gy: Array, x: Array, gw: Array, kernel: Kernel, threads: int
-) -> None:
-    """weight_grad: items sum apart, then their totals are added in order."""
+def run_data(launches: list[DataLaunch], kernel: Kernel, a: Array, w: Array, out: Array) -> None:
+    for one in launches:
+        target = out[one.every]
+        if one.launch is None:
+            target[...] = 0
+        else:
+            one.launch.fire(kernel, x=a, w=w, y=target)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightLaunch:
+    """The weight kernel, and how the totals of its items lie: (groups, blocks, ranges, 2, rows, pitch)."""
+
+    launch: Launch
+    totals: tuple[int, int, int, int, int, int]
+    channels_together: int
+
+
+def prepare_weight(
+    g: Geometry, p: Pass, layout: Layout, gradient: Strides, source: Strides, itemsize: int, threads: int
+) -> WeightLaunch:
+    """weight_grad, for gy and x with these byte strides."""
     rows, channels, taps = g.out_channels_per_group, g.in_channels_per_group, len(p.offsets)
     blocks = -(-channels // layout.channels_together)
-    pitch = total_pitch(layout, taps)
+    pitch = _total_pitch(layout, taps)
     pieces = -(-g.batch // layout.together) * math.prod(_tiles(p, layout))
-    ranges = min(most_ranges(g, layout, gw.itemsize), pieces)
-    totals = np.empty((g.groups, blocks, ranges, 2, rows, pitch), gw.dtype)
-    fields = _common(g, p, layout, x, gy) | {
+    ranges = min(_most_ranges(g, layout, itemsize), pieces)
+    fields = _common(g, p, layout, source, gradient, itemsize) | {
         "items": g.groups * blocks * ranges,
         "rows": rows,
         "channels": channels,
@@ -85,13 +109,29 @@ def run_weight(
     }
     columns = np.arange(layout.channels_together)[:, None] * layout.panel_size + np.array(layout.shifts)
     tables = {"shifts": columns.astype(np.int64), "phases": np.array(layout.phases, np.int64)}
-    _run(fields, tables | {"x": x, "y": gy, "totals": totals}, layout, gw.dtype, kernel, threads)
-    target = gw.reshape(g.groups, rows, channels, *g.kernel_size)
+    launch = prepared(fields, tables, layout.scratch, itemsize, threads)
+    return WeightLaunch(launch, (g.groups, blocks, ranges, 2, rows, pitch), layout.channels_together)
+
+
+def run_weight(weight: WeightLaunch, kernel: Kernel, gy: Array, x: Array, gw: Array) -> None:
+    """Items sum apart, then their totals are added in order."""
+    groups, blocks, _, _, rows, _ = weight.totals
+    totals = np.empty(weight.totals, gw.dtype)
+    weight.launch.fire(kernel, x=x, y=gy, totals=totals)
+    target = gw.reshape(groups, rows, *gw.shape[1:])
+    taps = math.prod(gw.shape[2:])
     for block in range(blocks):
-        part = target[:, :, block * layout.channels_together : (block + 1) * layout.channels_together]
+        part = target[:, :, block * weight.channels_together : (block + 1) * weight.channels_together]
         found = totals[:, block, :, 0, :, : part.shape[2] * taps]
-        for groups in range(g.groups):
-            part[groups] = _added(found[groups]).reshape(part.shape[1:])
+        for group in range(groups):
+            part[group] = _added(found[group]).reshape(part.shape[1:])
+
+
+def totals_bytes(g: Geometry, layout: Layout, itemsize: int) -> int:
+    """Bytes that the totals of all items take, and the sum that adds them up."""
+    ranges = _most_ranges(g, layout, itemsize)
+    adding = 7 * g.out_channels_per_group * _total_pitch(layout, math.prod(g.kernel_size)) if ranges > 1 else 0
+    return (2 * ranges * _entries(g, layout) + adding) * itemsize
 
 
 def _added(totals: Array) -> Array:
@@ -105,31 +145,23 @@ def _added(totals: Array) -> Array:
     return total.value()
 
 
-def total_pitch(layout: Layout, taps: int) -> int:
-    """Entries of one row of totals: a channel and a tap each, up to whole vectors."""
-    return -(-layout.channels_together * taps // layout.lanes) * layout.lanes
-
-
-def most_ranges(g: Geometry, layout: Layout, itemsize: int) -> int:
+def _most_ranges(g: Geometry, layout: Layout, itemsize: int) -> int:
     """How many ranges of tiles are summed apart, so that threads can share them; as many as their totals may fill."""
     return max(1, min(MOST_RANGES, TOTALS_BYTES // max(1, 2 * _entries(g, layout) * itemsize)))
 
 
-def totals_bytes(g: Geometry, layout: Layout, itemsize: int) -> int:
-    """Bytes that the totals of all items take, and the sum that adds them up."""
-    ranges = most_ranges(g, layout, itemsize)
-    adding = 7 * g.out_channels_per_group * total_pitch(layout, math.prod(g.kernel_size)) if ranges > 1 else 0
-    return (2 * ranges * _entries(g, layout) + adding) * itemsize
-
-
 def _entries(g: Geometry, layout: Layout) -> int:
     blocks = -(-g.in_channels_per_group // layout.channels_together)
-    return g.out_channels * blocks * total_pitch(layout, math.prod(g.kernel_size))
+    return g.out_channels * blocks * _total_pitch(layout, math.prod(g.kernel_size))
 
 
-def _common(g: Geometry, p: Pass, layout: Layout, x: Array, y: Array) -> dict[str, int]:
+def _total_pitch(layout: Layout, taps: int) -> int:
+    """Entries of one row of totals: a channel and a tap each, up to whole vectors."""
+    return -(-layout.channels_together * taps // layout.lanes) * layout.lanes
+
+
+def _common(g: Geometry, p: Pass, layout: Layout, x: Strides, y: Strides, itemsize: int) -> dict[str, int]:
     """Fields that both kernels read; a convolution of lower rank has leading axes of extent one."""
-    missing = 3 - g.rank
     fields = {
         "images": g.batch,
         "together": layout.together,
@@ -142,51 +174,15 @@ def _common(g: Geometry, p: Pass, layout: Layout, x: Array, y: Array) -> dict[st
         "run": layout.run,
         "buffer_at": layout.buffer_at,
     }
-    tiles = _tiles(p, layout)
+    sizes = {"in": p.input, "out": p.output, "tile": layout.tile, "tiles": _tiles(p, layout), "panel": layout.panel}
+    sizes |= {"reach": layout.reach, "stride": p.stride, "before": p.before}
     for k, axis in enumerate(AXES):
-        sizes = {"in": p.input, "out": p.output, "tile": layout.tile, "tiles": tiles, "panel": layout.panel}
-        sizes |= {"reach": layout.reach, "stride": p.stride, "before": p.before}
         fields |= {f"{what}_{axis}": numbers[k] for what, numbers in sizes.items()}
-        for name, array in (("x", x), ("y", y)):
-            fields[f"{name}_{axis}"] = array.strides[2 + k - missing] // array.itemsize if k >= missing else 0
-    for name, array in (("x", x), ("y", y)):
-        fields |= {f"{name}_n": array.strides[0] // array.itemsize, f"{name}_c": array.strides[1] // array.itemsize}
+    for name, strides in (("x", x), ("y", y)):
+        full = (*strides[:2], *(0,) * (3 - g.rank), *strides[2:])
+        fields |= {f"{name}_{axis}": stride // itemsize for axis, stride in zip(("n", "c", *AXES), full, strict=True)}
     return fields
-
-
-def _run(
-    fields: Mapping[str, int],
-    arrays: Mapping[str, Array],
-    layout: Layout,
-    dtype: np.dtype[Any],
-    kernel: Kernel,
-    threads: int,
-) -> None:
-    counter = np.zeros(8, np.int64)
-    threads = max(1, min(threads, fields["items"]))
-    # a cache line for every start, so that vectors along a row of the buffer never cross two
-    pitch = -(-layout.scratch * dtype.itemsize // CACHE_LINE) * CACHE_LINE
-    scratch = np.empty(threads * pitch + CACHE_LINE, np.uint8)
-    begin = -(-scratch.ctypes.data // CACHE_LINE) * CACHE_LINE
-    addresses = {name: array.ctypes.data for name, array in arrays.items()} | {"counter": counter.ctypes.data}
-    first = np.array([addresses.get(name, 0) if name in POINTERS else fields.get(name, 0) for name in FIELDS], np.int64)
-    records = np.repeat(first[None], threads, axis=0)
-    records[:, FIELDS.index("scratch")] = begin + np.arange(threads) * pitch
-    counter_at, items = memoryview(counter.data), fields["items"]
-
-    def unfinished() -> bool:
-        return counter_at[0] < items
-
-    def stop() -> None:
-        counter_at[0] = items
-
-    start = records.ctypes.data
-    run_on_threads(kernel, range(start, start + records.nbytes, records.strides[0]), unfinished, stop)
 
 
 def _tiles(p: Pass, layout: Layout) -> tuple[int, ...]:
     return tuple(-(-size // cut) for size, cut in zip(p.output, layout.tile, strict=True))
-
-
-def _every(p: Pass, rank: int) -> tuple[slice, ...]:
-    return tuple(slice(r, None, s) for r, s in zip(p.residue[3 - rank :], p.step[3 - rank :], strict=True))
