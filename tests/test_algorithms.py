@@ -151,6 +151,41 @@ def test_memory_stays_within_the_declared_workspace(
         assert peak <= plan.workspace_bytes + (1 << 18), (peak, plan.workspace_bytes)
 
 
+@every_role
+@every_algorithm
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n1 ic23 oc3 i10x9 k9x8 p1",  # several blocks of channels, each with many taps
+        "n2 ic3 oc23 i10x9 k9x8 p1",
+        "n11 ic2 oc3 i5x4 k3x3 p1",  # more images than an item takes
+        "n1 ic2 oc2 i2600 k3 s2 p1",  # several tiles along the last axis
+        "n1 ic1 oc2 i3x90x70 k2x3x2 p0x1x1",  # and along the others
+        "n1 ic40 oc150 i4 k1",  # every remainder of the register tiles
+    ],
+)
+def test_problems_of_several_blocks_give_the_definition_bit_for_bit(role: str, algorithm: str, text: str) -> None:
+    g = parse(text)
+    problem = whole_numbers(g, np.random.default_rng(2), "float32")
+    plan = planned(role, g, "float32", algorithm)
+    if plan is not None:
+        assert_same(computed(plan, problem), DEFINITIONS[role](*problem.arguments(role), g))
+
+
+def test_totals_of_many_tiles_are_added_without_losing_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    from convgrad.algorithms.shifted import runs
+
+    monkeypatch.setattr(runs, "TOTALS_BYTES", 0)  # one range: thousands of tiles into one total
+    g, rng = parse("ic1 oc1 i4000000 k2"), np.random.default_rng(3)
+    x, gy = (rng.uniform(0.5, 1, shape).astype("float32") for shape in (g.input_shape, g.output_shape))
+    plan = planned("weight_grad", g, "float32", "shifted")
+    if plan is not None:
+        got = execute(plan, gy, x, np.empty(g.weight_shape, "float32")).ravel()
+        wide, gradient = x[0, 0].astype("float64"), gy[0, 0].astype("float64")
+        exact = np.array([np.sum(gradient * wide[k : k + gradient.size]) for k in range(2)])
+        assert (np.abs(got - exact) / np.spacing(got)).max() <= 1
+
+
 def test_a_non_contiguous_weight_takes_no_more_workspace() -> None:
     g = parse("n1 ic256 oc256 i12x12 k3x3")
     problem = whole_numbers(g, np.random.default_rng(1), "float32")

@@ -8,7 +8,7 @@ phases in which that is true again. So all three roles are sums over taps of pro
     gw[t]    = sum over q of       gy[:, q] @ x[:, q + shift(t)].T
 
 `passes` turns a geometry into taps and phases, `layout` cuts it into tiles, `data_kernel` and `weight_kernel` print
-the two loop nests, `run` fills their records. Everything about a geometry is a number in a record: one compiled
+the two loop nests, `runs` fills their records. Everything about a geometry is a number in a record: one compiled
 kernel per dtype and ISA serves them all.
 
 Zeros stand for padding in the panels, and zero times infinity is NaN. So a weight (or, for the weight gradient, a
@@ -34,7 +34,7 @@ from ..record import Algorithm, Array
 from . import data_kernel, weight_kernel
 from .layout import Layout, data_layout, weight_layout
 from .passes import Pass, passes
-from .run import DataLaunch, WeightLaunch, prepare_data, prepare_weight, run_data, run_weight, totals_bytes
+from .runs import DataLaunch, WeightLaunch, prepare_data, prepare_weight, run_data, run_weight, totals_bytes
 
 ELEMENTS = {"float32": "float", "float64": "double"}
 # of one core for float32 and AVX-512; coarse, it only orders the candidates
