@@ -45,11 +45,11 @@ class InputError(ConvgradError, ValueError):
 
 
 class MissingExtraError(ConvgradError, ImportError):
-    """An optional library that the called function needs is not installed."""
+    """An optional library that the called function needs is not installed; `extra` is ours that brings it, or empty."""
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         rule = f"is not installed, and {purpose} needs it"
-        super().__init__(library, None, rule, f'pip install "convgrad[{extra}]"')
+        super().__init__(library, None, rule, f'pip install "convgrad[{extra}]"' if extra else f"pip install {library}")
         self.args = (library, extra, purpose)  # what pickle calls the constructor with
 
     def __str__(self) -> str:

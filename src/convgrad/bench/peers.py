@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingExtraError
+from ..errors import MissingExtraError, UnsupportedError
 from ..geometry import Geometry
 
 Array = NDArray[Any]
@@ -19,15 +20,20 @@ PEERS = ("torch", "jax", "scipy")
 
 def calls(peer: str, g: Geometry, x: Array, w: Array, gy: Array, threads: int) -> dict[str, Call]:
     """role -> a call that computes it in `peer`, arrays already in its own form; empty where it has no such option."""
+    if peer not in PEERS:
+        raise UnsupportedError("against", peer, "is no library that this knows to ask", ", ".join(PEERS))
     if find_spec(peer) is None:
-        raise MissingExtraError(peer, "bench", f"a comparison with {peer}")
+        raise MissingExtraError(peer, "", "the comparison")
     return {"torch": _torch, "jax": _jax, "scipy": _scipy}[peer](g, x, w, gy, threads)
 
 
-def version(peer: str) -> str:
-    from importlib.metadata import version as installed
+def installed() -> list[str]:
+    """The peers that are there to be compared with."""
+    return [peer for peer in PEERS if find_spec(peer) is not None]
 
-    return installed(peer)
+
+def version(peer: str) -> str:
+    return metadata.version(peer)
 
 
 def _torch(g: Geometry, x: Array, w: Array, gy: Array, threads: int) -> dict[str, Call]:

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|SPELLING",
         help="resnet50, neglected, tiny, or a spelling in quotes; may be given again (default tiny)",
     )
-    parser.add_argument("--against", default="torch", metavar="PEER,...", help="of torch, jax, scipy (default torch)")
+    parser.add_argument("--against", metavar="PEER,...", help="of torch, jax, scipy (default: those installed)")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="interleaved rounds (default 15)")
     parser.add_argument("--plot", metavar="FILE.svg", help="draw the ratios")
@@ -31,11 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..bench.measure import measure
+    from ..bench.peers import installed
     from ..bench.suites import problems
     from ..machine import usable_cores
     from ..spelling import spell
 
-    against = [peer for peer in args.against.split(",") if peer]
+    against = installed() if args.against is None else [peer for peer in args.against.split(",") if peer]
     threads = args.threads or usable_cores()
     found = problems(args.suite or ["tiny"])
     rows: list[Row] = []

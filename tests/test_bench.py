@@ -1,0 +1,83 @@
+"""The benchmark times only what is right, and says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from convgrad.bench import measure, peers
+from convgrad.bench.suites import problems, suites
+from convgrad.cli import main
+from convgrad.errors import InputError
+from convgrad.spelling import parse, spell
+
+
+def test_every_spelling_of_every_suite_is_a_convolution_in_its_shortest_form() -> None:
+    assert set(suites()) == {"resnet50", "neglected", "tiny"}
+    for texts in suites().values():
+        for text in texts:
+            parse(text)
+    assert problems(["tiny", "i5 k3"])[-1] == parse("i5 k3")
+    with pytest.raises(InputError, match="gigantic: is neither a suite nor a spelling; accepted: resnet50, neglected"):
+        problems(["gigantic"])
+
+
+def test_results_are_checked_and_timed_beside_scipy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture = tmp_path / "ratios.svg"
+    argv = ["bench", "--suite", "i31x29 k5x4 p2x1", "--against", "scipy", "--rounds", "2", "--plot", str(picture), "-q"]
+    assert main(argv) == 0
+    out = capsys.readouterr().out
+    assert out.count("shifted") + out.count("im2col") == 3 and "scipy / ours, weight_grad" in out
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+    assert main([*argv, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["result"]["rows"]
+    assert [row["role"] for row in rows] == ["forward", "input_grad", "weight_grad"]
+    assert all(0 < row["ours"]["least_s"] <= row["ours"]["median_s"] and not row["wrong"] for row in rows)
+
+
+@pytest.mark.parametrize("peer", ["torch", "jax", "scipy"])
+def test_a_peer_is_asked_for_the_same_three_roles(peer: str) -> None:
+    pytest.importorskip(peer, reason=f"{peer} is not installed")
+    g = parse("i9x8 k3x2 p1")
+    rng = np.random.default_rng(0)
+    x, w, gy = (rng.integers(-8, 9, s).astype("float64") for s in (g.input_shape, g.weight_shape, g.output_shape))
+    found = peers.calls(peer, g, x, w, gy, 1)
+    arguments = {"forward": (x, w), "input_grad": (gy, w), "weight_grad": (gy, x)}
+    assert set(found) == set(arguments)
+    for role, call in found.items():
+        exact, _ = measure._exact(role, g, *arguments[role])
+        assert np.abs(call() - exact).max() < 1e-9  # SciPy may take an FFT
+
+
+def test_a_wrong_result_of_ours_is_never_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = measure.execute
+    monkeypatch.setattr(
+        measure, "execute", lambda plan, *arrays: right(plan, *arrays) + (0.01 if plan.dtype == "float32" else 0)
+    )
+    with pytest.raises(InputError, match="is outside its bound: nothing is timed that is wrong"):
+        measure.measure(parse("i9 k3"), "float32", [], 1, 1, 0)
+
+
+def test_a_wrong_peer_is_named_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        peers, "calls", lambda peer, g, x, w, gy, threads: {"forward": lambda: np.zeros(g.output_shape)}
+    )
+    row = measure.measure(parse("i9 k3"), "float32", ["liar"], 1, 1, 0)[0]
+    assert row.wrong == {"liar": 1.0} and row.theirs == {} and row.spelling == spell(parse("i9 k3"))
+
+
+def test_an_unknown_or_absent_peer_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["bench", "--against", "abacus", "-q"]) == 2
+    assert "against = 'abacus': is no library that this knows to ask" in capsys.readouterr().err
+    monkeypatch.setattr(peers, "find_spec", lambda name: None)
+    assert main(["bench", "--against", "jax", "-q"]) == 3
+    assert (
+        capsys.readouterr().err
+        == "convgrad: jax is not installed, and the comparison needs it; accepted: pip install jax\n"
+    )
