@@ -36,11 +36,11 @@ class Machine:
     @staticmethod
     def here() -> Machine:
         """The machine that this process runs on, with the instruction set that CONVGRAD_ISA leaves."""
-        return _detect(os.environ.get("CONVGRAD_ISA", ""))
+        return _detect(settings.isa_limit())
 
 
 @functools.lru_cache(maxsize=8)
-def _detect(asked: str) -> Machine:
+def _detect(asked: str | None) -> Machine:
     features, cpu = _cpu()
     isa = next((name for name, needed in _X86_LEVELS.items() if needed <= features), "generic")
     if platform.machine().lower() in {"arm64", "aarch64"}:

@@ -26,7 +26,7 @@ def num_threads() -> int | None:
     text = os.environ.get("CONVGRAD_NUM_THREADS", "")
     if not text:
         return None
-    if not text.isdecimal() or int(text) == 0:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
         raise UnsupportedError("CONVGRAD_NUM_THREADS", text, "is no number of threads", "a whole number >= 1, or unset")
     return int(text)
 
@@ -39,10 +39,21 @@ def jit_enabled() -> bool:
     return text != "0"
 
 
+def isa_limit() -> str | None:
+    """The instruction set that was asked for, or None."""
+    text = os.environ.get("CONVGRAD_ISA", "")
+    known = sorted({*X86_LEVELS, *ARM_LEVELS})
+    if text and text not in known:
+        raise UnsupportedError(
+            "CONVGRAD_ISA", text, "is no instruction set known here", f"{', '.join(known)}, or unset"
+        )
+    return text or None
+
+
 def limit_isa(detected: str) -> str:
     """The level to print kernels for, at most the one that was detected."""
-    wanted = os.environ.get("CONVGRAD_ISA", "")
-    if not wanted:
+    wanted = isa_limit()
+    if wanted is None:
         return detected
     levels = ARM_LEVELS if detected in ARM_LEVELS and detected != "generic" else X86_LEVELS
     offered = levels[: levels.index(detected) + 1]
@@ -56,6 +67,9 @@ def cache_dir() -> Path | None:
     """Where compiled kernels are kept; None for nowhere."""
     text = os.environ.get("CONVGRAD_CACHE_DIR")
     if text is not None:
+        if text and not Path(text).is_absolute():
+            rule = "is relative: another folder after every change of directory"
+            raise UnsupportedError("CONVGRAD_CACHE_DIR", text, rule, "an absolute path, empty for no cache, or unset")
         return Path(text) if text else None
     try:
         home = Path.home()
@@ -64,5 +78,11 @@ def cache_dir() -> Path | None:
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "convgrad"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "convgrad"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "convgrad"
+        return _absolute("LOCALAPPDATA", home / "AppData" / "Local") / "convgrad"
+    return _absolute("XDG_CACHE_HOME", home / ".cache") / "convgrad"
+
+
+def _absolute(variable: str, default: Path) -> Path:
+    # the XDG specification: a relative path is to be ignored
+    path = Path(os.environ.get(variable, ""))
+    return path if path.is_absolute() else default

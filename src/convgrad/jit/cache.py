@@ -10,15 +10,19 @@ import contextlib
 import hashlib
 import os
 import stat
+import struct
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import settings
 
-MAGIC = b"convgrad object 1\n"
+MAGIC = b"convgrad object 2\n"  # the number is the format's: another one is another key, and no file of the old is read
 SUFFIX = ".cgo"
-_HASH_BYTES = 32
+UNFINISHED = SUFFIX + ".tmp"
+LARGEST = 1 << 24  # bytes of a file that is read at all; kernels have some 20 KB
+
+_HEAD = struct.Struct("<18s32sQ32s")  # magic, key, length of the object, SHA-256 of the object
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,17 @@ def read(key: str) -> bytes | None:
     folder, refused = _folder()
     if folder is None or refused is not None:
         return None
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe is not waited for
     try:
-        descriptor = os.open(folder / (key + SUFFIX), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(folder / (key + SUFFIX), flags)
         with os.fdopen(descriptor, "rb") as file:
-            if not _is_ours(os.fstat(descriptor)):
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or not _is_ours(found) or found.st_size > LARGEST:
                 return None
             data = file.read()
     except OSError:
         return None
-    start = len(MAGIC) + 2 * _HASH_BYTES
-    head, code = data[:start], data[start:]
+    head, code = data[: _HEAD.size], data[_HEAD.size :]
     return code if code and head == _head(key, code) else None
 
 
@@ -63,45 +68,69 @@ def write(key: str, code: bytes) -> None:
     folder, refused = _folder(create=True)
     if folder is None or refused is not None:
         return
-    temporary: str | None = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")  # for us alone: mode 0600
+        descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=UNFINISHED)  # for us alone: mode 0600
+    except OSError:
+        return
+    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(_head(key, code) + code)
         Path(temporary).replace(folder / (key + SUFFIX))
-    except OSError:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        if not isinstance(error, OSError):
+            raise  # Ctrl-C, after cleaning up
 
 
 def state() -> CacheState:
     """The folder as it stands."""
     folder, refused = _folder()
-    sizes = []
-    if folder is not None and refused is None:
-        with contextlib.suppress(OSError):
-            sizes = [entry.stat().st_size for entry in os.scandir(folder) if entry.name.endswith(SUFFIX)]
+    sizes = [size for path, size in _files() if path.name.endswith(SUFFIX)]
     return CacheState(folder, refused, len(sizes), sum(sizes))
 
 
+def clear() -> int:
+    """Remove every object that is kept, and what broken-off writes left; returns how many objects went."""
+    removed = 0
+    for path, _ in _files():
+        with contextlib.suppress(OSError):
+            path.unlink()
+            removed += path.name.endswith(SUFFIX)
+    return removed
+
+
+def _files() -> list[tuple[Path, int]]:
+    """(path, bytes) of the files in the folder that are this module's."""
+    folder, refused = _folder()
+    found: list[tuple[Path, int]] = []
+    if folder is None or refused is not None:
+        return found
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith((SUFFIX, UNFINISHED)):
+                with contextlib.suppress(OSError):  # another process may have removed it just now
+                    found.append((Path(entry.path), entry.stat(follow_symlinks=False).st_size))
+    return found
+
+
 def _head(key: str, code: bytes) -> bytes:
-    return MAGIC + bytes.fromhex(key) + hashlib.sha256(code).digest()
+    return _HEAD.pack(MAGIC, bytes.fromhex(key), len(code), hashlib.sha256(code).digest())
 
 
 def _folder(create: bool = False) -> tuple[Path | None, str | None]:
-    """(folder, why it is not used)."""
+    """(folder, why it is not used); a folder that is not there yet holds nothing and is no reason."""
     folder = settings.cache_dir()
     if folder is None:
         return None, "no folder: CONVGRAD_CACHE_DIR is empty, or there is no home"
     try:
         if create:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
+            _make(folder)
         found = folder.lstat()
+    except FileNotFoundError:
+        return folder, None
     except OSError as error:
-        return folder, f"not there ({error.strerror})"
+        return folder, f"cannot be used ({error.strerror})"
     if not stat.S_ISDIR(found.st_mode):
         return folder, "not a folder of its own"
     if not _is_ours(found):
@@ -109,7 +138,15 @@ def _folder(create: bool = False) -> tuple[Path | None, str | None]:
     return folder, None
 
 
+def _make(folder: Path) -> None:
+    """`folder` and what it stands in, for us alone; `parents=True` would leave the parents to the umask."""
+    missing = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+    for place in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # made by another process meanwhile; the caller looks whose it is
+            place.mkdir(mode=0o700)
+
+
 def _is_ours(found: os.stat_result) -> bool:
-    if not hasattr(os, "getuid"):
+    if not hasattr(os, "geteuid"):
         return True  # Windows: the user's own folder, guarded by its access list
-    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

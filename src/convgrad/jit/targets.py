@@ -14,17 +14,18 @@ class Target:
     registers: int  # vector registers
     fma: bool  # multiply and add in one instruction, rounded once
     masks: bool  # loads and stores of some lanes are cheap
-    features: str  # exactly this level for LLVM, so that a level that is forced uses nothing above it
-    cpu: str  # for LLVM's scheduling only: which instructions there are is said by `features`
+    features: str  # the level spelled out for LLVM; `compile` takes back what this CPU lacks
+    cpu: str  # never a product's name: its features would come along, and a CPU of the same level may lack them
 
 
+# x86-64-v3 and x86-64-v4 of the psABI; a virtual machine may hide the small ones (movbe, bmi, ...)
 _AVX2 = "+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe"
 _AVX512 = f"{_AVX2},+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512cd,-prefer-256-bit"
 
 TARGETS = {
     target.name: target
     for target in (
-        Target("avx512", 64, 32, True, True, _AVX512, "icelake-server"),
+        Target("avx512", 64, 32, True, True, _AVX512, "x86-64-v4"),
         Target("avx2", 32, 16, True, True, _AVX2, "x86-64-v3"),
         Target("sse2", 16, 16, False, False, "+sse2", "x86-64"),
         Target("neon", 16, 32, True, False, "+neon", "generic"),
