@@ -8,8 +8,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from peers import peer as peer_library
 
-from convgrad.bench import measure, peers
+from convgrad.bench import measure
+from convgrad.bench import peers as bench_peers
 from convgrad.bench.suites import problems, suites
 from convgrad.cli import main
 from convgrad.errors import InputError
@@ -41,11 +43,11 @@ def test_results_are_checked_and_timed_beside_scipy(capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("peer", ["torch", "jax", "scipy"])
 def test_a_peer_is_asked_for_the_same_three_roles(peer: str) -> None:
-    pytest.importorskip(peer, reason=f"{peer} is not installed")
+    peer_library(peer)
     g = parse("i9x8 k3x2 p1")
     rng = np.random.default_rng(0)
     x, w, gy = (rng.integers(-8, 9, s).astype("float64") for s in (g.input_shape, g.weight_shape, g.output_shape))
-    found = peers.calls(peer, g, x, w, gy, 1)
+    found = bench_peers.calls(peer, g, x, w, gy, 1)
     arguments = {"forward": (x, w), "input_grad": (gy, w), "weight_grad": (gy, x)}
     assert set(found) == set(arguments)
     for role, call in found.items():
@@ -64,7 +66,7 @@ def test_a_wrong_result_of_ours_is_never_timed(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_wrong_peer_is_named_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        peers, "calls", lambda peer, g, x, w, gy, threads: {"forward": lambda: np.zeros(g.output_shape)}
+        bench_peers, "calls", lambda peer, g, x, w, gy, threads: {"forward": lambda: np.zeros(g.output_shape)}
     )
     row = measure.measure(parse("i9 k3"), "float32", ["liar"], 1, 1, 0)[0]
     assert row.wrong == {"liar": 1.0} and row.theirs == {} and row.spelling == spell(parse("i9 k3"))
@@ -75,7 +77,7 @@ def test_an_unknown_or_absent_peer_is_refused(
 ) -> None:
     assert main(["bench", "--against", "abacus", "-q"]) == 2
     assert "against = 'abacus': is no library that this knows to ask" in capsys.readouterr().err
-    monkeypatch.setattr(peers, "find_spec", lambda name: None)
+    monkeypatch.setattr(bench_peers, "find_spec", lambda name: None)
     assert main(["bench", "--against", "jax", "-q"]) == 3
     assert (
         capsys.readouterr().err

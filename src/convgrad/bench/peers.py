@@ -66,7 +66,7 @@ def _torch(g: Geometry, x: Array, w: Array, gy: Array, threads: int) -> dict[str
 def _jax(g: Geometry, x: Array, w: Array, gy: Array, threads: int) -> dict[str, Call]:
     import jax
 
-    jax.config.update("jax_enable_x64", x.dtype == np.float64)  # type: ignore[no-untyped-call]
+    jax.config.update("jax_enable_x64", x.dtype == np.float64)
 
     def conv(x: Any, w: Any) -> Any:
         return jax.lax.conv_general_dilated(
