@@ -36,7 +36,7 @@ def converted(lines: list[str], *, of_module: bool = False) -> list[str]:
             sections["Examples"] += [*paragraph, ""]
         elif paragraph[0].startswith("    ") or prose[-1][-1].endswith(":"):
             # a formula or a table; where all lines are indented alike, autodoc has taken the indentation away
-            prose.append(["::", "", *(f"    {line}" for line in paragraph)])
+            prose.append([".. code-block:: text", "", *(f"   {line}" for line in paragraph)])
         elif not of_module and (_ITEM.match(paragraph[0]) or _LABELLED.match(paragraph[0])):
             for label, text in _items(paragraph):
                 _file(sections, label, text)
