@@ -180,6 +180,13 @@ def test_same_puts_the_rest_after(size: int, kernel: int, stride: int, dilation:
     assert_same(y, plain(x, w, stride=stride, dilation=dilation, padding=padding))
 
 
+@pytest.mark.parametrize(("size", "kernel", "stride", "dilation"), STEPS)
+def test_tensorflow_documents_the_same_total(size: int, kernel: int, stride: int, dilation: int) -> None:
+    span = (kernel - 1) * dilation + 1  # its filter_height is meant after dilation
+    documented = max(span - (stride if size % stride == 0 else size % stride), 0)
+    assert total_of_same(size, kernel, stride, dilation) == documented
+
+
 @pytest.mark.parametrize(("size", "kernel", "stride", "dilation"), STEPS[::5])
 @pytest.mark.parametrize("name", ["SAME", "SAME_LOWER"])
 def test_jax_puts_the_rest_of_same_after_and_of_same_lower_before(

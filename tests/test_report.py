@@ -271,6 +271,59 @@ def test_each_filter_stands_beside_the_patch_that_excites_it_most(run: tuple[Che
         assert np.abs(found.preference - (means / np.mean(means) - 1)).max() <= 1e-4
 
 
+def test_the_frame_on_a_card_lies_around_that_patch(run: tuple[Checkpoint, Dataset], text: str) -> None:
+    section = text.partition('<section id="filters"')[2].partition("</section>")[0]
+    frames = re.findall(r'<rect x="([^"]*)" y="([^"]*)" width="3" height="3"/>', section)
+    answering = [found for found in findings.watch_filters(*run) if found.answers]
+    assert [(int(y), int(x)) for x, y in frames] == [findings.window(found.position) for found in answering]
+
+
+def test_a_large_held_out_set_is_judged_in_parts(
+    run: tuple[Checkpoint, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, filters = findings.judge(*run), findings.watch_filters(*run)
+    monkeypatch.setattr(findings, "AT_ONCE", 64 * 50)
+    parts = findings.judge(*run)
+    assert np.array_equal(parts.predicted, whole.predicted)
+    assert np.abs(parts.probabilities - whole.probabilities).max() <= 1e-6
+    for part, found in zip(findings.watch_filters(*run), filters, strict=True):
+        assert (part.image, part.position) == (found.image, found.position)
+
+
+def test_every_class_shows_the_image_that_was_right_by_the_least(run: tuple[Checkpoint, Dataset], text: str) -> None:
+    judgement = findings.judge(*run)
+    section = text.partition('<section id="pixels"')[2].partition("</section>")[0]
+    shown = [(int(index), int(label)) for index, label in re.findall(r'alt="held-out image (\d+), a (\d)"', section)]
+    assert [label for _, label in shown] == list(range(10))
+    for index, label in shown:
+        right = (judgement.truth == label) & (judgement.predicted == label)
+        assert right[index]
+        assert judgement.confidence[index] == judgement.confidence[right].min()
+
+
+def test_the_overview_frames_the_mistakes_and_nothing_else(run: tuple[Checkpoint, Dataset], text: str) -> None:
+    judgement = findings.judge(*run)
+    order = judgement.by_confidence
+    assert (np.diff(judgement.confidence[order]) <= 0).all()
+    header = text.partition("</header>")[0]
+    for sheet in re.findall(r'aspect-ratio:(\d+)/\d+">(.*?)</span>', header):
+        columns = (int(sheet[0]) + images.GAP) // (8 + images.GAP)
+        frames = re.findall(r'<rect x="([^"]*)" y="([^"]*)"', sheet[1])
+        framed = [(int(y) + 1) // 10 * columns + (int(x) + 1) // 10 for x, y in frames]
+        assert framed == np.flatnonzero(judgement.predicted[order] != judgement.truth[order]).tolist()
+
+
+def test_the_table_of_epochs_is_the_history(run: tuple[Checkpoint, Dataset], text: str) -> None:
+    section = text.partition('<section id="learning"')[2].partition("</section>")[0]
+    rows = re.findall(
+        r'<tr><th scope="row">(\d+)</th><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td>', section
+    )
+    for number, (epoch, row) in enumerate(zip(run[0].history, rows, strict=True), start=1):
+        losses = [words.loss(epoch.train_loss), words.loss(epoch.test_loss)]
+        shares = [words.percent(epoch.train_accuracy), words.percent(epoch.test_accuracy)]
+        assert list(row) == [str(number), *losses, *shares]
+
+
 def test_the_pixels_that_mattered_are_the_derivative_of_the_loss(run: tuple[Checkpoint, Dataset]) -> None:
     checkpoint, dataset = run
     x, y = dataset.x_test[:3], dataset.y_test[:3]
@@ -449,8 +502,13 @@ def test_forty_classes_are_drawn_with_every_pair_that_occurs(tmp_path: Path) -> 
     checkpoint, dataset = CASES["forty classes"]()
     text = written(tmp_path, checkpoint, dataset)
     pairs = Counter(zip(dataset.y_test.tolist(), answers(checkpoint, dataset).tolist(), strict=True))
-    squares = re.findall(r'<rect class="(?:right|wrong)" x="(\d+)" y="(\d+)"[^>]*><title>(\d+) of', text)
-    assert {(int(y), int(x)): int(count) for x, y, count in squares} == pairs
+    square = r'<rect class="(right|wrong)" x="(\d+)" y="(\d+)"[^>]*fill-opacity="([^"]*)"><title>(\d+) of (\d+)'
+    found = {}
+    for style, x, y, opacity, count, total in re.findall(square, text):
+        found[int(y), int(x)] = int(count)
+        assert int(total) == (dataset.y_test == int(y)).sum()
+        assert opacity == f"{charts.visible(int(count) / int(total), style == 'right'):.2f}"
+    assert found == pairs
 
 
 def test_a_diverged_run_is_said_loudly_and_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
