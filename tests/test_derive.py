@@ -22,9 +22,9 @@ from strategies import axes
 from convgrad import definition
 from convgrad.cli import derive as command
 from convgrad.errors import GeometryError
-from convgrad.explain.derive import READABLE, Derivation, derive
-from convgrad.explain.layout import WIDTH
-from convgrad.explain.symbols import Sum, Symbol
+from convgrad.explanation.derive import READABLE, Derivation, derive
+from convgrad.explanation.layout import WIDTH
+from convgrad.explanation.symbols import Sum, Symbol
 from convgrad.geometry import Axis, Geometry
 from convgrad.spelling import parse
 

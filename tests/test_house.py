@@ -17,9 +17,9 @@ TESTS = Path(__file__).parent
 
 # low to high: a module imports only from its own room and from those before it
 LAYERS = [
-    *("errors", "settings", "geometry", "spelling", "definition", "machine", "plan", "threads", "jit"),
+    *("errors", "settings", "geometry", "spelling", "definition", "touching", "machine", "plan", "threads", "jit"),
     *("algorithms", "choose", "execute"),
-    *("arguments", "arrays", "api", "layer", "autograd", "explain", "train", "bench", "cli", "__main__"),
+    *("arguments", "arrays", "api", "layer", "autograd", "explanation", "train", "bench", "cli", "__main__"),
 ]
 
 # optional libraries, and the only rooms that may import them

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from .errors import InputError as InputError
     from .errors import MissingExtraError as MissingExtraError
     from .errors import UnsupportedError as UnsupportedError
+    from .explanation.page import Explanation as Explanation
+    from .explanation.page import explain as explain
     from .geometry import Axis as Axis
     from .geometry import Geometry as Geometry
     from .layer import Conv as Conv
     from .machine import Machine as Machine
     from .plan import Plan as Plan
+    from .touching import Touch as Touch
+    from .touching import touches as touches
 
 __version__ = "0.1.0"
 
@@ -35,19 +39,23 @@ _HOME = {
     "Axis": "geometry",
     "Conv": "layer",
     "ConvgradError": "errors",
+    "Explanation": "explanation.page",
     "Geometry": "geometry",
     "GeometryError": "errors",
     "InputError": "errors",
     "Machine": "machine",
     "MissingExtraError": "errors",
     "Plan": "plan",
+    "Touch": "touching",
     "UnsupportedError": "errors",
     "conv": "api",
     "conv_bias_grad": "api",
     "conv_input_grad": "api",
     "conv_transpose": "api",
     "conv_weight_grad": "api",
+    "explain": "explanation.page",
     "plan_for": "api",
+    "touches": "touching",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

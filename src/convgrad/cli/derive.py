@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..explain.derive import derive
+    from ..explanation.derive import derive
     from ..spelling import parse
 
     config = {name: getattr(args, name) for name in ("input", "kernel", "stride", "dilation", "padding")}

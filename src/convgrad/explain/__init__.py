@@ -1,1 +1,0 @@
-"""Convolution and its gradients, shown instead of computed: `derive` writes them out in symbols."""

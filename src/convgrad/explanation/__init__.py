@@ -1,0 +1,2 @@
+"""Convolution and its gradients, shown instead of computed: `derive` writes them out in symbols, `page` lets one touch
+them."""
