@@ -21,6 +21,7 @@ extensions = [
     "house_docstrings",  # ours, in _ext: before numpydoc, which reads what it writes
     "numpydoc",
     "mathml",  # ours, in _ext
+    "explain_page",  # ours, in _ext
 ]
 exclude_patterns = ["_build", "_ext"]
 
@@ -46,7 +47,7 @@ html_sidebars = {
     # pages without siblings need no list of them
     name: []
     for name in (
-        *("index", "tutorial", "derivation", "conventions", "numbers", "commands", "performance", "glossary"),
+        *("index", "tutorial", "explain", "derivation", "conventions", "numbers", "commands", "performance", "glossary"),
         *("changelog", "search", "genindex"),
     )
 }

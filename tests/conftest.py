@@ -1,9 +1,14 @@
-"""Settings of the whole suite: deterministic draws, as many as the run is meant for."""
+"""Settings of the whole suite: deterministic draws, as many as the run is meant for; and one browser for all pages."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import pytest
+from browser import chromium, sized
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -15,3 +20,34 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("convgrad")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with chromium() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def explain_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of `convgrad explain`, as a file."""
+    import convgrad
+
+    path = tmp_path_factory.mktemp("explain") / "explain.html"
+    path.write_text(convgrad.explain().html, "utf-8")
+    return path
+
+
+@pytest.fixture
+def at(browser: Any, explain_page: Path) -> Any:
+    """Opens that page with a link's setting and gives the browser; at the end nothing may stand in its console."""
+
+    def opened(link: str = "", width: int = 1440, height: int = 1000, **asked: bool) -> Any:
+        sized(browser, width, height, **asked)
+        browser.get("about:blank")
+        browser.get(f"{explain_page.as_uri()}#{link}" if link else explain_page.as_uri())
+        return browser
+
+    browser.get_log("browser")
+    yield opened
+    assert browser.get_log("browser") == []

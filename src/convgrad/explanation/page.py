@@ -83,24 +83,28 @@ def explain(
     return Explanation(_written("&".join(start)), height)
 
 
+def tokens() -> str:
+    """The stylesheet of colours and type that every page of convgrad shares."""
+    return _read("tokens.css")
+
+
 def _written(start: str) -> str:
     """The file that opens with the setting `start`, spelled as after the # of its links."""
-    web = resources.files(__package__).joinpath("web")
-
-    def read(name: str) -> str:
-        return web.joinpath(name).read_text("utf-8")
-
     parts = {
-        "{start}": escape(start),
-        "{version}": escape(__version__),
-        "{style}": read("tokens.css") + read("style.css"),
-        "{script}": inlined("main", lambda name: read(f"{name}.js")),
+        "{{start}}": escape(start),
+        "{{version}}": escape(__version__),
+        "{{style}}": tokens() + _read("style.css"),
+        "{{script}}": inlined("main", lambda name: _read(f"{name}.js")),
     }
-    text = read("page.html")
+    text = _read("page.html")
     for mark, part in parts.items():
         before, after = text.split(mark)
         text = before + part + after
     return text
+
+
+def _read(name: str) -> str:
+    return resources.files(__package__).joinpath("web", name).read_text("utf-8")
 
 
 def _words(g: Geometry) -> str:

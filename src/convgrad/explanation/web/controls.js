@@ -42,6 +42,7 @@ export class Controls {
     this.#options();
     this.#numbers();
     this.#theme();
+    get("settings").open = !matchMedia("(max-width: 40rem)").matches;
     store.on("geometry", () => this.#show());
     store.on("numbers", () => this.#showSource());
   }

@@ -49,11 +49,13 @@ export class Derivation {
     const place = (/** @type {number} */ o, /** @type {number} */ k) => o * axis.stride + (g.flip ? axis.kernel - 1 - k : k) * axis.dilation - axis.before;
     get("here-1").textContent = kind === "y" ? `${along}o = ${here} reads i = ${taps.map((k) => written(place(here, k))).join(", ")} through k = ${taps.join(", ")}.` : "";
     const last = outputs(axis) - 1;
-    get("here-2").textContent = kind === "w" ? `${along}k = ${here} reads i = ${[...new Set([0, 1, last])].filter((o) => o <= last).map((o) => written(place(o, here))).join(last > 2 ? ", … " : ", ").replace("… ", "")}${last > 2 ? "" : ""} at o = ${[...new Set([0, 1, last])].filter((o) => o <= last).join(", ")}${last > 2 ? " (and between)" : ""}.` : "";
-    get("here-3").innerHTML = kind === "x" ? `${along}i = ${here}: ${taps.map((k) => tried(axis, here, k, g.flip)).join(" ")}` : "";
+    const some = [...new Set([0, 1, last])].filter((o) => o <= last);
+    const listed = (/** @type {(string | number)[]} */ all) => (last > 2 ? [...all.slice(0, -1), "…", all.at(-1)] : all).join(", ");
+    get("here-2").textContent = kind === "w" ? `${along}k = ${here} reads i = ${listed(some.map((o) => written(place(o, here))))} at o = ${listed(some)}.` : "";
+    get("here-3").innerHTML = kind === "x" ? `${along}i = ${here}: ${taps.map((k) => tried(axis, here, k, g.flip)).join("; ")}.` : "";
   }
 
-  /** Pointing at a term of a formula points at its grid. */
+  /** Pointing at a term of a formula points at its grid; for the keyboard each formula has buttons of the same names. */
   #link() {
     const grids = get("grids");
     const point = (/** @type {Event} */ event) => {
@@ -72,11 +74,6 @@ export class Derivation {
       store.choose({ array: /** @type {any} */ (name), index });
     };
     this.root.addEventListener("click", choose);
-    this.root.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
-      if (/** @type {Element} */ (event.target).closest?.("[data-term]")) event.preventDefault();
-      choose(event);
-    });
   }
 }
 
@@ -84,9 +81,9 @@ export class Derivation {
 function tried(axis, here, k, flip) {
   const numerator = here + axis.before - (flip ? axis.kernel - 1 - k : k) * axis.dilation;
   const output = numerator / axis.stride;
-  if (!Number.isInteger(output)) return `<span class="no">k = ${k}: ${written(numerator)}∕${axis.stride} is not whole,</span>`;
-  if (output < 0 || output >= outputs(axis)) return `<span class="no">k = ${k}: no output ${written(output)},</span>`;
-  return `<span class="yes">k = ${k}: o = ${output},</span>`;
+  if (!Number.isInteger(output)) return `<span class="no">k = ${k}: ${written(numerator)}/${axis.stride} is not whole</span>`;
+  if (output < 0 || output >= outputs(axis)) return `<span class="no">k = ${k}: no output ${written(output)}</span>`;
+  return `<span class="yes">k = ${k}: o = ${output}</span>`;
 }
 
 /** @param {import("./geometry.js").Geometry} g */
@@ -108,7 +105,7 @@ const derivative = (/** @type {string} */ by, /** @type {string} */ index) => fr
 
 /** A part of a formula that is one of the six arrays. @param {string} name @param {string} content */
 const term = (name, content) =>
-  `<mrow class="term ${name.at(-1)}" data-term="${name}" tabindex="0" role="button" aria-label="${name}: show it in the grids">${content}</mrow>`;
+  `<mrow class="term ${name.at(-1)}" data-term="${name}">${content}</mrow>`;
 
 /** The tap in the relation, backwards where the kernel is flipped. @param {Axis} axis @param {boolean} flip */
 const tap = (axis, flip) => (flip ? row(o("("), n(axis.kernel - 1), o("−"), i("k"), o(")")) : i("k"));

@@ -18,6 +18,7 @@ import { FACTORS, MEANING, entryName, entryText, flat, indices, letterSum, margi
 
 const LARGEST = 46; // pixels of a cell
 const LEAST = 12;
+const PANEL = 416; // pixels of the panel beside the grids
 const ORDERED = 49; // meetings that get a number and a path
 
 export class Grids {
@@ -33,12 +34,16 @@ export class Grids {
     store.on("look", () => this.#light());
     store.on("step", () => this.#mark());
     this.#listen();
-    new ResizeObserver(() => this.#fit()).observe(this.root);
+    this.whole = get("bench").clientWidth; // remembered, because asking makes the browser lay out all that changed
+    new ResizeObserver(([entry]) => {
+      if (entry.contentRect.width === this.whole) return;
+      this.whole = entry.contentRect.width;
+      this.#fit();
+    }).observe(get("bench"));
   }
 
   #build() {
-    for (const grid of this.all.values()) grid.build();
-    this.#fit();
+    for (const grid of this.all.values()) grid.build(); // sized when filled
   }
 
   #fill() {
@@ -49,18 +54,28 @@ export class Grids {
   /** The largest cells for which the grids stand beside each other, in three columns, two or one. */
   #fit() {
     const { g } = this.store;
-    const room = this.root.clientWidth;
+    const { whole } = this;
+    const beside = whole - Math.min(PANEL, whole * 0.36) - 40; // what the panel at the side leaves
     const sides = NAMES.map((name) => this.all.get(name)?.across.length ?? 1);
     const [x, w, y, gx, gw, gy] = sides.map((length, n) => length * (this.all.get(NAMES[n])?.stretch ?? 1));
     const widest = [Math.max(x, gx), Math.max(w, gw), Math.max(y, gy)];
-    const cell = (/** @type {number} */ units, /** @type {number} */ columns) => (room - (columns - 1) * 28 - 4) / units;
-    const options = [
-      { columns: 3, size: cell(widest[0] + widest[1] + widest[2], 3), enough: g.rank === 1 ? 40 : 27 },
-      { columns: 2, size: cell(2 * Math.max(...widest), 2), enough: 22 },
-      { columns: 1, size: cell(Math.max(...widest), 1), enough: 0 },
-    ];
-    const fitting = options.find((option) => option.size >= option.enough) ?? options[2];
+    const narrow = !matchMedia("(min-width: 66rem)").matches;
+    const fits = (/** @type {number} */ room) => {
+      const gap = narrow ? 14 : 28;
+      const cell = (/** @type {number} */ units, /** @type {number} */ columns) => (room - (columns - 1) * gap - 3 * columns) / units;
+      const options = [
+        { columns: 3, size: cell(widest[0] + widest[1] + widest[2], 3), enough: g.rank === 1 ? 40 : 22 },
+        { columns: 2, size: cell(Math.max(x, w, y) + Math.max(gx, gw, gy), 2), enough: 22 },
+        { columns: 1, size: cell(Math.max(...widest), 1), enough: 0 },
+      ];
+      return options.find((option) => option.size >= option.enough) ?? options[2];
+    };
+    const side = narrow ? fits(whole) : fits(beside);
+    const roomy = !narrow && g.rank === 2 && side.columns < 3;
+    const fitting = roomy ? fits(whole) : side;
+    get("bench").classList.toggle("roomy", roomy);
     const size = Math.max(LEAST, Math.min(LARGEST, Math.floor(fitting.size)));
+    this.root.classList.toggle("scrolls", fitting.size < LEAST);
     this.root.dataset.columns = `${fitting.columns}`;
     this.root.style.setProperty("--cell", `${size}px`);
     for (const grid of this.all.values()) grid.scale(size);
@@ -436,7 +451,7 @@ class Grid {
     for (const index of indices(this.shape)) longest = Math.max(longest, this.text(index).length);
     if (this.name === "gx" && !store.letters) for (const value of store.results.margin) longest = Math.max(longest, written(value).length);
     this.longest = longest;
-    this.stretch = this.sums ? Math.min(3.4, Math.max(1, longest / 4.4)) : 1;
+    this.stretch = this.sums ? Math.min(store.g.rank === 1 ? 5.5 : 3, Math.max(1, longest / 4.2)) : 1;
   }
 
   /** @param {number} size   of a cell in pixels */
@@ -446,7 +461,7 @@ class Grid {
     this.size = [size, width];
     this.holder.style.setProperty("--wide", `${width}px`);
     this.holder.style.setProperty("--font", `${font.toFixed(1)}px`);
-    this.figure.classList.toggle("small", size < 22);
+    this.figure.classList.toggle("small", size < 30);
   }
 
   // ---- light
@@ -518,14 +533,15 @@ class Grid {
   /** A line through spots in the order in which they are met, with an arrow at its end. @param {(Index | [number, number] | null)[]} spots */
   path(spots) {
     const [tall, wide] = this.size ?? [1, 1];
+    // along the lower edge of the cells, so that the numbers stay free
     const points = spots.filter((spot) => spot !== null).map((spot) => {
       const [row, column] = spot.slice(-2);
-      return [((column * this.across.step) + this.across.start + 0.5) * wide, ((row * this.down.step) + this.down.start + 0.5) * tall];
+      return [(column * this.across.step + this.across.start + 0.5) * wide, (row * this.down.step + this.down.start + 0.86) * tall];
     });
     if (points.length < 2) return;
     const [[x0, y0], [x1, y1]] = points.slice(-2);
     const turn = (Math.atan2(y1 - y0, x1 - x0) * 180) / Math.PI;
-    const arrow = Math.max(4, Math.min(8, tall / 5));
+    const arrow = Math.max(3, Math.min(6, tall / 7));
     this.drawn += `<polyline class="path" points="${points.map((point) => point.join(",")).join(" ")}"/><circle class="tail" cx="${points[0][0]}" cy="${points[0][1]}" r="${arrow / 2}"/><path class="head" transform="translate(${x1} ${y1}) rotate(${turn})" d="M${arrow} 0 L${-arrow} ${arrow * 0.8} L${-arrow} ${-arrow * 0.8} Z"/>`;
   }
 

@@ -40,11 +40,16 @@ new Picture(store);
 // ---- the link
 
 let link = "";
+/** @type {import("./link.js").Setting | null} */
+let linked = null;
 store.on("look", () => {
+  if (store.setting === linked) return; // the pointer moves often, the setting does not
+  linked = store.setting;
   get("spelling").textContent = spell(store.g);
   const next = `#${encode(store.setting)}`;
   if (next === link) return;
   link = next;
+  get("copied-link").textContent = "";
   get("link").href = link;
   try {
     history.replaceState(null, "", link);
@@ -101,8 +106,6 @@ get("copy-link").addEventListener("click", async () => {
   await copy(new URL(link, location.href).href);
   get("copied-link").textContent = "Copied.";
 });
-store.on("look", () => (get("copied-link").textContent = ""));
-
 store.start();
 
 /** For the console, and for the tests that hold these numbers against the definition in Python. */

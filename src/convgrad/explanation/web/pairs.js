@@ -9,7 +9,7 @@ import { FACTORS, MEANING, entryName, factors, productText, valueAt } from "./wo
 
 /** @typedef {import("./store.js").Store} Store */
 
-const AT_ONCE = 48; // rows that are written at once; the rest follows when the pointer rests
+const AT_ONCE = 12; // rows that are written at once; the rest follows when the pointer rests
 const IN_FORMULA = 4;
 
 export class Pairs {
@@ -21,6 +21,8 @@ export class Pairs {
     this.playing = 0;
     store.on("look", () => this.#write());
     store.on("step", () => this.#mark());
+    // on a telephone the sum stays in view while the grids are
+    new IntersectionObserver(([entry]) => document.body.classList.toggle("touching", entry.isIntersecting)).observe(get("grids"));
     this.#listen();
   }
 
@@ -84,8 +86,9 @@ export class Pairs {
       this.running = (this.running ?? 0) + product;
       const cells = pair.map((factor) => `<td class="${kindOf(factor.array)}">${factor.name}<small>${store.letters && factor.index ? "" : factor.text}</small></td>`);
       const through = meeting.x && kindOf(at.array) !== "w" && meeting.x.slice(1).join() !== meeting.place.join();
+      if (store.letters) this.letters = n === 0 ? productText(store, pair) : n < IN_FORMULA ? `${this.letters} + ${productText(store, pair)}` : `… + ${productText(store, pair)}`;
       const last =
-        at.array === "gy" ? (meeting.x ? entryName(store, "gx", meeting.x) : "nothing") : store.letters ? "" : written(this.running);
+        at.array === "gy" ? (meeting.x ? entryName(store, "gx", meeting.x) : "nothing") : store.letters ? this.letters : written(this.running);
       const style = meeting.x ? (through ? "through" : "") : "outside";
       rows.push(
         `<tr data-step="${n}" class="${style}"${through ? ' title="read through the padding"' : ""}><td><button type="button" aria-label="show product ${n + 1}">${n + 1}</button></td>${cells.join("")}<td>${productText(store, pair)}${store.letters ? "" : ` = ${written(product)}`}</td><td>${last}</td></tr>`,

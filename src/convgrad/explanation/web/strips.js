@@ -35,11 +35,17 @@ export class Strips {
     for (const axis of [0, 1]) get(`strip-axis-${axis}`).addEventListener("change", () => { this.axis = axis; this.#draw(); });
     store.on("geometry", () => {
       get("strip-axes").hidden = store.g.rank === 1;
-      if (store.g.rank === 1) { this.axis = 1; get("strip-axis-1").checked = true; }
+      if (store.g.rank === 1) {
+        this.axis = 1;
+        get("strip-axis-1").checked = true;
+        get("slides-beside").append(get("slides")); // flat grids leave room below them
+      } else get("bench").after(get("slides"));
       this.#draw();
     });
-    store.on("look", () => this.#move());
     store.on("step", () => this.#move());
+    this.visible = true;
+    new IntersectionObserver(([entry]) => { this.visible = entry.isIntersecting; this.#move(); }).observe(get("strips"));
+    addEventListener("beforeprint", () => { this.visible = true; this.#move(); });
   }
 
   /** Where each role stands: the entry that is looked at, or what the shown meeting has to do with it. @param {Role} role */
@@ -78,6 +84,7 @@ export class Strips {
   }
 
   #move() {
+    if (!this.visible) return;
     const { g } = this.store;
     const a = g.axes[this.axis];
     for (const { role, slider, picture } of this.parts) {
@@ -126,9 +133,9 @@ const spot = ({ at, text, style = "" }, least) => `<i class="${style}" style="--
 
 /** @param {Role} role @param {import("./geometry.js").Axis} a @param {boolean} flip */
 function sentence({ array }, { stride, dilation }, flip) {
-  const holes = (/** @type {number} */ number, /** @type {string} */ name) => (number > 1 ? `holes in it: ${name} ${number}` : `no holes: ${name} 1`);
+  const holes = (/** @type {number} */ number, /** @type {string} */ name) => (number > 1 ? `holes in it: ${name} ${number}` : `no holes in it: ${name} 1`);
   const w = '<b class="w">w</b>', x = '<b class="x">x</b>', gy = '<b class="y">gy</b>';
-  if (array === "y") return `<b class="y">y</b>: ${w}${flip ? ", flipped," : ""} slides over ${x}. ${holes(dilation, "dilation")}; each step: stride ${stride}.`;
-  if (array === "gw") return `<b class="w">gw</b>: ${gy} slides over ${x}. ${holes(stride, "stride")}; each step: dilation ${dilation}.${stride !== dilation ? " <em>They have traded places.</em>" : ""}`;
-  return `<b class="x">gx</b>: ${w}${flip ? "" : ", backwards,"} slides over ${gy}. Holes in both where either is more than 1; each step: 1.`;
+  if (array === "y") return `<b class="y">y</b>: ${w}${flip ? ", flipped," : ""} slides over ${x}; ${holes(dilation, "dilation")}; each step: stride ${stride}.`;
+  if (array === "gw") return `<b class="w">gw</b>: ${gy} slides over ${x}; ${holes(stride, "stride")}; each step: dilation ${dilation}.${stride !== dilation ? " <em>They have traded places.</em>" : ""}`;
+  return `<b class="x">gx</b>: ${w}${flip ? "" : ", backwards,"} slides over ${gy}; ${[dilation > 1 ? `holes in w: dilation ${dilation}` : "", stride > 1 ? `holes in gy: stride ${stride}` : ""].filter(Boolean).join("; ") || "no holes"}; each step: 1.`;
 }

@@ -32,7 +32,7 @@ export function entryName({ g }, array, [channel, row, column]) {
 }
 
 /** A place in the input, which may lie in its padding. @param {Store} store @param {[number, number]} place */
-export const placeName = ({ g }, [row, column]) => `(${(g.rank > 1 ? [row, column] : [column]).map(written).join(", ")})`;
+export const placeName = ({ g }, [row, column]) => `[${(g.rank > 1 ? [row, column] : [column]).map(written).join(",")}]`;
 
 /** The number in an entry. @param {Store} store @param {Name} array @param {Index} index */
 export function valueAt({ g, setting, results }, array, index) {
@@ -53,7 +53,7 @@ export function factors(store, array, meeting) {
     const index = meeting[kindOf(name)];
     if (index === null) {
       const value = outside(store.g);
-      return { array: name, index, name: `padding${placeName(store, meeting.place)}`, text: written(value), value };
+      return { array: name, index, name: `pad${placeName(store, meeting.place)}`, text: written(value), value };
     }
     return { array: name, index, name: entryName(store, name, index), text: entryText(store, name, index), value: valueAt(store, name, index) };
   });
@@ -72,12 +72,11 @@ export function marginAt({ g, results }, channel, row, column) {
   return results.margin[(channel * padded(rows) + row + rows.before) * padded(columns) + column + columns.before];
 }
 
-const SHORT = 3; // terms of a sum that is written out inside a cell
+const SHORT = { 1: 6, 2: 3 }; // terms of a sum that is written out inside a cell, by number of axes
 
 /** What an entry of y, gx or gw is in letters, or how many products it sums. @param {Store} store @param {Name} name @param {Index} index */
 export function letterSum(store, name, index) {
-  const terms = touches(store.g, kindOf(name), index).filter((meeting) => meeting.x !== null || name !== "gx");
-  const real = terms.filter((meeting) => meeting.x !== null);
-  if (real.length > SHORT) return `Σ ${real.length}`;
-  return real.map((meeting) => productText(store, factors(store, name, meeting))).join(" + ") || "0";
+  const terms = touches(store.g, kindOf(name), index).filter((meeting) => meeting.x !== null || name === "y");
+  if (terms.length > SHORT[store.g.rank]) return `Σ ${terms.length}`;
+  return terms.map((meeting) => productText(store, factors(store, name, meeting))).join(" + ") || "0";
 }

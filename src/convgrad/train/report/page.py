@@ -14,6 +14,7 @@ import numpy as np
 
 from ... import __version__
 from ...api import plan_for
+from ...explanation.page import tokens
 from ...machine import Machine
 from ...plan import ROLES
 from ..checkpoint import Checkpoint
@@ -53,7 +54,7 @@ def render(
         sections.gradient_check(checks),
         _repeat(checkpoint, dataset),
     ]
-    style = resources.files(__package__).joinpath("style.css").read_text("utf-8")
+    style = tokens() + resources.files(__package__).joinpath("style.css").read_text("utf-8")
     links = "".join(
         f'<a href="#{name}">{title}</a>' for name, title in TITLES.items() if f'<section id="{name}"' in "".join(body)
     )
