@@ -47,7 +47,17 @@ html_sidebars = {
     # pages without siblings need no list of them
     name: []
     for name in (
-        *("index", "tutorial", "explain", "derivation", "conventions", "numbers", "commands", "performance", "glossary"),
+        *(
+            "index",
+            "tutorial",
+            "explain",
+            "derivation",
+            "conventions",
+            "numbers",
+            "commands",
+            "performance",
+            "glossary",
+        ),
         *("changelog", "search", "genindex"),
     )
 }

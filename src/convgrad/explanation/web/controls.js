@@ -29,8 +29,8 @@ const FIELDS = [
   ["kernel", "kernel", "taps along an axis"],
   ["stride", "stride", "how far the window steps"],
   ["dilation", "dilation", "distance between taps"],
-  ["before", "padding before", "positions added before the input"],
-  ["after", "padding after", "positions added after the input"],
+  ["before", "pad before", "positions added before the input"],
+  ["after", "pad after", "positions added after the input"],
 ];
 
 export class Controls {

@@ -122,9 +122,11 @@ export class Grids {
     for (const grid of this.all.values()) grid.unmark();
     const meeting = store.step === null ? null : store.meetings[store.step];
     if (meeting) {
-      for (const name of NAMES) {
+      const { array } = store.at;
+      const seen = /** @type {Name[]} */ (["x", "w", "y", array === "gy" ? "gx" : "gy"]);
+      for (const name of seen.filter((each) => kindOf(each) !== kindOf(array))) {
         const index = meeting[kindOf(name)];
-        if (index && kindOf(name) !== kindOf(store.at.array)) this.all.get(name)?.mark(index, "now");
+        if (index) this.all.get(name)?.mark(index, "now");
       }
       this.all.get("x")?.markPlace(meeting.place, meeting.x, "now", 0, true);
     }
@@ -133,7 +135,7 @@ export class Grids {
 
   #drawOverlays() {
     const { store } = this;
-    const { at, view } = store;
+    const { at } = store;
     const meeting = store.step === null ? null : store.meetings[store.step];
     for (const grid of this.all.values()) grid.beginDrawing();
     const kind = kindOf(at.array);
@@ -145,8 +147,7 @@ export class Grids {
     } else if (meeting) {
       for (const name of /** @type {Name[]} */ (["x", "gx"])) this.all.get(name)?.frame("y", meeting.y);
     }
-    const path = store.meetings.filter((each) => each.w[0] === view.weights);
-    if (kind !== "w" && path.length > 1 && path.length <= ORDERED) {
+    for (const path of kind === "w" ? [] : walks(store)) {
       for (const name of at.array === "gy" ? /** @type {Name[]} */ (["gx", "w"]) : FACTORS[at.array]) {
         this.all.get(name)?.path(path.map((each) => (kindOf(name) === "x" ? each.place : null) ?? each[kindOf(name)]));
       }
@@ -500,7 +501,7 @@ class Grid {
   /** @param {HTMLElement} cell @param {string} style @param {number} number */
   #paint(cell, style, number) {
     cell.classList.add(style);
-    if (number) cell.dataset.n = cell.dataset.n ? `${cell.dataset.n} ${number}` : `${number}`;
+    if (number) cell.dataset.n = !cell.dataset.n ? `${number}` : cell.dataset.n.endsWith("…") ? cell.dataset.n : `${cell.dataset.n}…`;
     this.lit.add(cell);
     if (style === "now") this.marked.push(cell);
   }
@@ -600,6 +601,17 @@ class Grid {
     input.focus();
     if (typed === undefined) input.select();
   }
+}
+
+/**
+ * The shown channels' meetings as walks that can be drawn as a line. An input that is read at several places, because the
+ * padding repeats it, has a walk for each.
+ * @param {Store} store
+ */
+function walks({ meetings, view, at }) {
+  const shown = meetings.filter((meeting) => meeting.w[0] === view.weights);
+  if (shown.length > ORDERED) return [];
+  return kindOf(at.array) === "x" ? [...Map.groupBy(shown, (meeting) => `${meeting.place}`).values()] : [shown];
 }
 
 /** Which entry stands at a spot of a side, null for padding and holes. @param {Side} side @param {number} spot */

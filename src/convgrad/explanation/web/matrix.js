@@ -85,7 +85,7 @@ export class Matrix {
     this.wide = count((of === "w" ? size.x : size.w).slice(1));
     get("matrix-title").textContent = title;
     const several = g.inChannels * g.outChannels > 1 ? " Shown for the open pair of channels; with several, each pair has such a block." : "";
-    get("matrix-size").textContent = `${transposed ? `${this.wide} × ${this.tall}` : `${this.tall} × ${this.wide}`}, ${this.entries.size} of ${this.tall * this.wide} entries are not zero by design.${several}`;
+    get("matrix-size").textContent = `${transposed ? `${this.wide} × ${this.tall}` : `${this.tall} × ${this.wide}`}, ${this.entries.size} of ${this.tall * this.wide} entries hold ${of === "w" ? "a weight" : "an input"}; the rest are 0.${several}`;
     this.#soon();
   }
 
