@@ -1,4 +1,4 @@
-"""The numbers of the page of `convgrad explain`, in any setting: the definition's, and those of the programs it offers."""
+"""The numbers of the page of `convgrad explain`: those of the definition, in any setting, also in copied programs."""
 
 from __future__ import annotations
 

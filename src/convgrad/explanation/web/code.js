@@ -9,7 +9,14 @@ import { shapes, shownAxes } from "./geometry.js";
 /** @type {Record<Language, (g: Geometry, arrays: Arrays) => string>} */
 export const LANGUAGES = { NumPy: numpy, convgrad, PyTorch: torch, JAX: jax };
 
-const NUMPY_MODES = { zeros: "constant", constant: "constant", edge: "edge", reflect: "reflect", symmetric: "symmetric", circular: "wrap" };
+const NUMPY_MODES = {
+  zeros: "constant",
+  constant: "constant",
+  edge: "edge",
+  reflect: "reflect",
+  symmetric: "symmetric",
+  circular: "wrap",
+};
 
 /** @param {Geometry} g @param {Arrays} arrays */
 function numpy(g, arrays) {
@@ -34,7 +41,12 @@ function numpy(g, arrays) {
     `    i = [read[n][o[n] * stride[n] + ${tap} * dilation[n]] for n in range(${g.rank})]`,
     "    ic = oc // (w.shape[0] // groups) * w.shape[1] + c",
     ...(g.mode === "constant"
-      ? ["    if min(i) < 0:", `        y[0, oc, *o] += ${g.value} * w[oc, c, *k]`, `        gw[oc, c, *k] += gy[0, oc, *o] * ${g.value}`, "        continue"]
+      ? [
+          "    if min(i) < 0:",
+          `        y[0, oc, *o] += ${g.value} * w[oc, c, *k]`,
+          `        gw[oc, c, *k] += gy[0, oc, *o] * ${g.value}`,
+          "        continue",
+        ]
       : []),
     ...(g.mode === "zeros" ? ["    if min(i) < 0:", "        continue"] : []),
     "    y[0, oc, *o] += x[0, ic, *i] * w[oc, c, *k]",
@@ -53,17 +65,23 @@ function convgrad(g, arrays) {
     ...(f.dilated ? [`dilation=${f.dilation}`] : []),
     ...(f.padded && native ? [`padding=${f.padding}`] : []),
     ...(g.groups > 1 ? [`groups=${g.groups}`] : []),
-  ].map((option) => `, ${option}`).join("");
+  ]
+    .map((option) => `, ${option}`)
+    .join("");
   const flip = g.flip ? `[:, :, ${f.backwards}]` : "";
   const [weight, input] = [`w${flip}`, native ? "x" : "padded"];
   const gradient = `conv_input_grad(gy, ${weight}, input_size=${input}.shape[2:]${options})`;
-  const inner = shownAxes(g).map((axis) => `${axis.before}:${axis.before + axis.input}`).join(", ");
+  const inner = shownAxes(g)
+    .map((axis) => `${axis.before}:${axis.before + axis.input}`)
+    .join(", ");
   const lines = [
     "import numpy as np",
     "from convgrad import conv, conv_input_grad, conv_weight_grad",
     "",
     ...assignments(g, arrays, (text) => `np.array(${text}, float)`),
-    ...(g.mode === "constant" ? [`padded = np.pad(x, [(0, 0), (0, 0), ${f.pairs}], constant_values=${g.value})`, ""] : []),
+    ...(g.mode === "constant"
+      ? [`padded = np.pad(x, [(0, 0), (0, 0), ${f.pairs}], constant_values=${g.value})`, ""]
+      : []),
     ...(f.given
       ? []
       : [
@@ -90,15 +108,23 @@ function torch(g, arrays) {
     ...(f.padded && alike ? [`padding=${tuple(shownAxes(g).map((axis) => axis.before))}`] : []),
     ...(f.dilated ? [`dilation=${f.dilation}`] : []),
     ...(g.groups > 1 ? [`groups=${g.groups}`] : []),
-  ].map((option) => `, ${option}`).join("");
-  const lastFirst = shownAxes(g).toReversed().flatMap((axis) => [axis.before, axis.after]);
+  ]
+    .map((option) => `, ${option}`)
+    .join("");
+  const lastFirst = shownAxes(g)
+    .toReversed()
+    .flatMap((axis) => [axis.before, axis.after]);
   const weight = g.flip ? `w.flip(${tuple(shownAxes(g).map((_, n) => n + 2))})` : "w";
   const lines = [
     ...(f.given ? [] : ["import numpy as np"]),
     "import torch",
     "from torch.nn import functional as F",
     "",
-    ...assignments(g, arrays, (text, name) => `torch.tensor(${text}, dtype=torch.float64${name === "gy" ? "" : ", requires_grad=True"})`),
+    ...assignments(
+      g,
+      arrays,
+      (text, name) => `torch.tensor(${text}, dtype=torch.float64${name === "gy" ? "" : ", requires_grad=True"})`,
+    ),
     ...(f.given
       ? []
       : [
@@ -166,7 +192,11 @@ const tuple = (numbers) => (numbers.length === 1 ? `(${numbers[0]},)` : `(${numb
 /** @param {Geometry} g @param {Arrays} arrays @param {(text: string, name: string) => string} made */
 function assignments(g, arrays, made) {
   const size = shapes(g);
-  const shape = { x: [1, ...size.x], w: [g.outChannels, size.w[0] / g.outChannels, ...size.w.slice(1)], gy: [1, ...size.y] };
+  const shape = {
+    x: [1, ...size.x],
+    w: [g.outChannels, size.w[0] / g.outChannels, ...size.w.slice(1)],
+    gy: [1, ...size.y],
+  };
   return /** @type {const} */ (["x", "w", "gy"]).map((name) => {
     const spatial = g.rank === 1 ? [...shape[name].slice(0, 2), shape[name][3]] : shape[name];
     return `${name} = ${made(nested([...arrays[name]], spatial), name)}`;
@@ -177,7 +207,9 @@ function assignments(g, arrays, made) {
 function nested(numbers, [, ...rest]) {
   if (rest.length === 0) return `[${numbers.map(literal).join(", ")}]`;
   const each = rest.reduce((product, n) => product * n, 1);
-  const parts = Array.from({ length: numbers.length / each }, (_, n) => nested(numbers.slice(n * each, (n + 1) * each), rest));
+  const parts = Array.from({ length: numbers.length / each }, (_, n) =>
+    nested(numbers.slice(n * each, (n + 1) * each), rest),
+  );
   return `[${parts.join(", ")}]`;
 }
 
@@ -185,4 +217,4 @@ function nested(numbers, [, ...rest]) {
 const literal = (number) => (Number.isFinite(number) ? `${number}` : `float("${`${number}`.toLowerCase()}")`);
 
 /** @param {string[]} lines */
-const finished = (lines) => [...lines, "print(y, gx, gw, sep=\"\\n\\n\")", ""].join("\n");
+const finished = (lines) => [...lines, 'print(y, gx, gw, sep="\\n\\n")', ""].join("\n");

@@ -57,12 +57,16 @@ export class Controls {
 
   #presets() {
     const buttons = PRESETS.map(([name, link]) =>
-      make("button", { type: "button", text: name, onclick: () => {
-        get("fault").textContent = "";
-        const setting = decode(link);
-        this.together = shownAxes(setting.g).every((axis, _, all) => JSON.stringify(axis) === JSON.stringify(all[0]));
-        this.store.load(setting);
-      } }),
+      make("button", {
+        type: "button",
+        text: name,
+        onclick: () => {
+          get("fault").textContent = "";
+          const setting = decode(link);
+          this.together = shownAxes(setting.g).every((axis, _, all) => JSON.stringify(axis) === JSON.stringify(all[0]));
+          this.store.load(setting);
+        },
+      }),
     );
     get("presets").append(...buttons);
   }
@@ -86,18 +90,44 @@ export class Controls {
     });
     /** @type {Map<string, HTMLInputElement>} */
     this.inputs = new Map();
-    get("sizes").append(...FIELDS.map(([field, name, meaning]) => {
-      const steppers = [0, 1].map((axis) => this.#stepper(`${field}-${axis}`, `${name}, ${axis ? "columns" : "rows"}`, field === "before" || field === "after" ? 0 : 1, (value) => this.#setAxis(field, axis, value)));
-      return make("div", { class: "option", title: meaning }, make("span", { text: name }), ...steppers);
-    }));
-    const channels = /** @type {const} */ ([["inChannels", "channels in"], ["outChannels", "channels out"], ["groups", "groups"]]);
-    get("channels").append(...channels.map(([field, name]) =>
-      make("div", { class: "option" }, make("span", { text: name }), this.#stepper(field, name, 1, (value) => this.#setChannels(field, value))),
-    ));
+    get("sizes").append(
+      ...FIELDS.map(([field, name, meaning]) => {
+        const steppers = [0, 1].map((axis) =>
+          this.#stepper(
+            `${field}-${axis}`,
+            `${name}, ${axis ? "columns" : "rows"}`,
+            field === "before" || field === "after" ? 0 : 1,
+            (value) => this.#setAxis(field, axis, value),
+          ),
+        );
+        return make("div", { class: "option", title: meaning }, make("span", { text: name }), ...steppers);
+      }),
+    );
+    const channels = /** @type {const} */ ([
+      ["inChannels", "channels in"],
+      ["outChannels", "channels out"],
+      ["groups", "groups"],
+    ]);
+    get("channels").append(
+      ...channels.map(([field, name]) =>
+        make(
+          "div",
+          { class: "option" },
+          make("span", { text: name }),
+          this.#stepper(field, name, 1, (value) => this.#setChannels(field, value)),
+        ),
+      ),
+    );
     get("mode").append(...MODES.map((mode) => make("option", { value: mode, text: mode })));
-    get("mode").addEventListener("change", (/** @type {any} */ event) => this.#try((g) => ({ ...g, mode: event.target.value })));
-    get("value").addEventListener("change", (/** @type {any} */ event) => this.#try((g) => ({ ...g, value: Number(event.target.value) })));
-    get("flip").addEventListener("change", (/** @type {any} */ event) => this.#try((g) => ({ ...g, flip: event.target.checked })));
+    get("mode").addEventListener("change", (/** @type {any} */ event) =>
+      this.#try((g) => ({ ...g, mode: event.target.value })),
+    );
+    get("value").addEventListener("change", (/** @type {any} */ event) =>
+      this.#try((g) => ({ ...g, value: Number(event.target.value) })),
+    );
+    get("flip").addEventListener("change", (/** @type {any} */ event) =>
+      this.#try((g) => ({ ...g, flip: event.target.checked })),
+    );
   }
 
   /** @param {AxisField} field @param {number} axis @param {number} value */
@@ -109,22 +139,32 @@ export class Controls {
     });
   }
 
-  /** Groups must divide the channels: what cannot stay follows. @param {"inChannels" | "outChannels" | "groups"} field @param {number} value */
+  /**
+   * Groups must divide the channels: what cannot stay follows.
+   * @param {"inChannels" | "outChannels" | "groups"} field
+   * @param {number} value
+   */
   #setChannels(field, value) {
     this.#try((g) => {
-      const up = value > g[field];
       g[field] = value;
       if (value > LIMITS.channels || value < 1) return g;
       if (field === "groups") {
-        const fits = (/** @type {number} */ n) => Math.min(Math.floor(LIMITS.channels / value), Math.max(1, Math.ceil(n / value))) * value;
+        const fits = (/** @type {number} */ n) =>
+          Math.min(Math.floor(LIMITS.channels / value), Math.max(1, Math.ceil(n / value))) * value;
         return { ...g, inChannels: fits(g.inChannels), outChannels: fits(g.outChannels) };
       }
       while (g.inChannels % g.groups || g.outChannels % g.groups) g.groups -= 1;
-      return up ? g : g;
+      return g;
     });
   }
 
-  /** A number with a button on either side. @param {string} id @param {string} label @param {number} least @param {(value: number) => void} set */
+  /**
+   * A number with a button on either side.
+   * @param {string} id
+   * @param {string} label
+   * @param {number} least
+   * @param {(value: number) => void} set
+   */
   #stepper(id, label, least, set) {
     const input = make("input", { id, type: "number", min: least, "aria-label": label, inputmode: "numeric" });
     const step = (/** @type {number} */ by) => () => set(Math.max(least, Number(input.value) + by));
@@ -148,10 +188,14 @@ export class Controls {
         if (!input) continue;
         input.value = `${g.axes[axis][field]}`;
         /** @type {any} */ (input.parentElement).hidden = axis === 0 && !separate;
-        input.setAttribute("aria-label", `${FIELDS.find(([name]) => name === field)?.[1]}${separate ? (axis ? ", columns" : ", rows") : ""}`);
+        input.setAttribute(
+          "aria-label",
+          `${FIELDS.find(([name]) => name === field)?.[1]}${separate ? (axis ? ", columns" : ", rows") : ""}`,
+        );
       }
     }
-    for (const field of /** @type {const} */ (["inChannels", "outChannels", "groups"])) /** @type {any} */ (this.inputs?.get(field)).value = `${g[field]}`;
+    for (const field of /** @type {const} */ (["inChannels", "outChannels", "groups"]))
+      /** @type {any} */ (this.inputs?.get(field)).value = `${g[field]}`;
     get("mode").value = g.mode;
     get("value").value = `${g.value}`;
     get("value-label").hidden = g.mode !== "constant";
@@ -160,7 +204,12 @@ export class Controls {
   }
 
   #numbers() {
-    get("random").addEventListener("click", () => this.store.fill("random", this.store.setting.source === "random" ? this.store.setting.seed + 1 : this.store.setting.seed));
+    get("random").addEventListener("click", () =>
+      this.store.fill(
+        "random",
+        this.store.setting.source === "random" ? this.store.setting.seed + 1 : this.store.setting.seed,
+      ),
+    );
     get("digits").addEventListener("click", () => this.store.fill("digits"));
     get("letters").addEventListener("click", () => this.store.fill("letters"));
   }
@@ -173,7 +222,9 @@ export class Controls {
   #theme() {
     const root = document.documentElement;
     get("theme").addEventListener("click", () => {
-      const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+      const dark = root.dataset.theme
+        ? root.dataset.theme === "dark"
+        : matchMedia("(prefers-color-scheme: dark)").matches;
       root.dataset.theme = dark ? "light" : "dark";
       document.dispatchEvent(new Event("theme"));
     });

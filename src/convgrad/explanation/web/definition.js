@@ -35,7 +35,10 @@ export function reads(g, axis) {
   return table;
 }
 
-/** @param {{ x: Float64Array, w: Float64Array, gy: Float64Array }} arrays @param {Geometry} g */
+/**
+ * y, gx and gw; and `margin`, the gradient where each number was read, padding included, before it is folded back.
+ * @param {Geometry} g @param {{ x: Float64Array, w: Float64Array, gy: Float64Array }} arrays
+ */
 export function evaluate(g, { x, w, gy }) {
   const size = shapes(g);
   const [rows, columns] = g.axes;
@@ -44,7 +47,7 @@ export function evaluate(g, { x, w, gy }) {
   const y = new Float64Array(count(size.y));
   const gx = new Float64Array(count(size.x));
   const gw = new Float64Array(count(size.w));
-  const margin = new Float64Array(g.inChannels * height * width); // the gradient where it was read, not yet folded back
+  const margin = new Float64Array(g.inChannels * height * width);
   eachMeeting(g, (i, k, o, place) => {
     const read = i === OUTSIDE ? outside(g) : x[i];
     y[o] += read * w[k];
@@ -111,7 +114,13 @@ export function touches(g, kind, [channel, row, column]) {
   return found.sort((a, b) => before(a.y, b.y) || before(a.w, b.w));
 }
 
-/** Which [output channel, input channel of its group] an entry meets. @param {Geometry} g @param {Kind} kind @param {number} channel @returns {[number, number][]} */
+/**
+ * Which [output channel, input channel of its group] an entry meets.
+ * @param {Geometry} g
+ * @param {Kind} kind
+ * @param {number} channel
+ * @returns {[number, number][]}
+ */
 function channelPairs(g, kind, channel) {
   const [ins, outs] = [groupInputs(g), groupOutputs(g)];
   if (kind === "w") return [[Math.floor(channel / ins), channel % ins]];
@@ -136,7 +145,8 @@ export function unread(g, axis) {
   const reasons = new Map();
   for (let i = 0; i < a.input; i++) {
     if (read.has(i)) continue;
-    if (i > last) reasons.set(i, `the last window ends before it: ${left} left over, too few for another step of ${a.stride}`);
+    if (i > last)
+      reasons.set(i, `the last window ends before it: ${left} left over, too few for another step of ${a.stride}`);
     else if (a.dilation === 1) reasons.set(i, `stride ${a.stride} jumps over it: the kernel spans only ${a.kernel}`);
     else reasons.set(i, `with stride ${a.stride} and dilation ${a.dilation} it always falls into a hole of the kernel`);
   }

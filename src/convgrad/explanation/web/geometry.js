@@ -38,7 +38,13 @@ export const padded = (axis) => axis.before + axis.input + axis.after;
 /** @param {Axis} axis */
 export const outputs = (axis) => Math.floor((padded(axis) - span(axis)) / axis.stride) + 1;
 
-/** The place that `tap` reads for `output`: the one relation. @param {Geometry} g @param {Axis} axis @param {number} output @param {number} tap */
+/**
+ * The place that `tap` reads for `output`: the one relation.
+ * @param {Geometry} g
+ * @param {Axis} axis
+ * @param {number} output
+ * @param {number} tap
+ */
 export function source(g, axis, output, tap) {
   return output * axis.stride + (g.flip ? axis.kernel - 1 - tap : tap) * axis.dilation - axis.before;
 }
@@ -52,7 +58,12 @@ export const groupInputs = (g) => g.inChannels / g.groups;
 /** @param {Geometry} g */
 export const groupOutputs = (g) => g.outChannels / g.groups;
 
-/** The input channel behind channel `local` of the weights of output channel `out`. @param {Geometry} g @param {number} out @param {number} local */
+/**
+ * The input channel behind channel `local` of the weights of output channel `out`.
+ * @param {Geometry} g
+ * @param {number} out
+ * @param {number} local
+ */
 export const inputChannel = (g, out, local) => Math.floor(out / groupOutputs(g)) * groupInputs(g) + local;
 
 /** Shapes as [channels (of both kinds for w), rows, columns]. @param {Geometry} g */
@@ -75,17 +86,23 @@ export function fault(g) {
     for (const [name, most] of Object.entries(limits)) {
       const number = axis[/** @type {keyof Axis} */ (name)];
       const least = name === "before" || name === "after" ? 0 : 1;
-      if (!Number.isInteger(number) || number < least) return `${name} = ${number}: must be a whole number of at least ${least}`;
+      if (!Number.isInteger(number) || number < least)
+        return `${name} = ${number}: must be a whole number of at least ${least}`;
       if (number > most) return `${name} = ${number}: this page shows at most ${most}`;
     }
     if (span(axis) > padded(axis)) {
       return `kernel = ${axis.kernel}: spans ${span(axis)} positions, but input ${axis.input} plus padding ${axis.before}+${axis.after} offers ${padded(axis)}`;
     }
   }
-  for (const [name, number] of [["input channels", g.inChannels], ["output channels", g.outChannels], ["groups", g.groups]]) {
+  for (const [name, number] of Object.entries({
+    "input channels": g.inChannels,
+    "output channels": g.outChannels,
+    groups: g.groups,
+  })) {
     if (!Number.isInteger(number) || number < 1) return `${name} = ${number}: must be a whole number of at least 1`;
     if (number > LIMITS.channels) return `${name} = ${number}: this page shows at most ${LIMITS.channels}`;
-    if (number % g.groups) return `groups = ${g.groups}: ${number} ${name} cannot be shared equally by ${g.groups} groups`;
+    if (number % g.groups)
+      return `groups = ${g.groups}: ${number} ${name} cannot be shared equally by ${g.groups} groups`;
   }
   if (!MODES.includes(g.mode)) return `mode = ${g.mode}: is none of ${MODES.join(", ")}`;
   if (!Number.isFinite(g.value)) return `value = ${g.value}: is not a number`;
@@ -139,14 +156,16 @@ export function parse(text, options = {}) {
 function spread(name, value, rank) {
   const parts = value.split("x");
   if (parts.length === 1) return Array(rank).fill(parts[0]);
-  if (parts.length !== rank) throw new Error(`${name}${value} has ${parts.length} sizes, but the input has ${rank} axes`);
+  if (parts.length !== rank)
+    throw new Error(`${name}${value} has ${parts.length} sizes, but the input has ${rank} axes`);
   return parts;
 }
 
 /** The spelling of `g`, without the words that equal their default. @param {Geometry} g */
 export function spell(g) {
   const axes = shownAxes(g);
-  const shortest = (/** @type {(string | number)[]} */ values) => (new Set(values).size === 1 ? `${values[0]}` : values.join("x"));
+  const shortest = (/** @type {(string | number)[]} */ values) =>
+    new Set(values).size === 1 ? `${values[0]}` : values.join("x");
   const optional = {
     ic: `${g.inChannels}`,
     oc: `${g.outChannels}`,

@@ -29,7 +29,8 @@ export function encode({ g, source, seed, arrays, at }) {
   if (g.mode !== "zeros") parts.push(`mode=${g.mode}`);
   if (g.mode === "constant") parts.push(`value=${g.value}`);
   if (g.flip) parts.push("flip");
-  if (source === "own") for (const [name, array] of Object.entries(arrays)) parts.push(`${name}=${[...array].join(",")}`);
+  if (source === "own")
+    for (const [name, array] of Object.entries(arrays)) parts.push(`${name}=${[...array].join(",")}`);
   else parts.push(source === "digits" ? source : `${source}=${seed}`);
   parts.push(`at=${[at.array, ...at.index].join(",")}`);
   return parts.join("&");
@@ -41,7 +42,9 @@ export function encode({ g, source, seed, arrays, at }) {
  */
 export function decode(text) {
   const [spelling, ...rest] = decodeURIComponent(text.replace(/^#/, "")).split("&");
-  const given = new Map(rest.map((part) => /** @type {[string, string]} */ ([part.split("=")[0], part.slice(part.indexOf("=") + 1)])));
+  const given = new Map(
+    rest.map((part) => /** @type {[string, string]} */ ([part.split("=")[0], part.slice(part.indexOf("=") + 1)])),
+  );
   const mode = given.get("mode") ?? "zeros";
   if (!MODES.includes(/** @type {any} */ (mode))) throw new Error(`mode = ${mode}: is none of ${MODES.join(", ")}`);
   const value = Number(given.get("value") ?? 0);
@@ -51,7 +54,11 @@ export function decode(text) {
   const seed = Number(given.get(source)) || 1;
   const arrays = source === "digits" ? digits(g) : random(g, seed);
   const size = shapes(g);
-  for (const [name, shape] of /** @type {const} */ ([["x", size.x], ["w", size.w], ["gy", size.y]])) {
+  for (const [name, shape] of /** @type {const} */ ([
+    ["x", size.x],
+    ["w", size.w],
+    ["gy", size.y],
+  ])) {
     if (given.has(name)) arrays[name] = numbers(name, given.get(name) ?? "", count(shape));
   }
   return { g, source, seed, arrays, at: place(g, given.get("at")) };
@@ -61,17 +68,32 @@ export function decode(text) {
 function numbers(name, text, length) {
   const found = Float64Array.from(text.split(","), Number);
   if (found.length !== length || found.some(Number.isNaN)) {
-    throw new Error(`${name} has ${found.length} entries that are numbers or not; this setting needs ${length} numbers`);
+    throw new Error(
+      `${name} has ${found.length} entries that are numbers or not; this setting needs ${length} numbers`,
+    );
   }
   return found;
 }
 
-/** The entry named in a link, or where none of that name exists the middle input's gradient. @param {import("./geometry.js").Geometry} g @param {string | undefined} text @returns {Place} */
+/**
+ * The entry named in a link, or where none of that name exists the middle input's gradient.
+ * @param {import("./geometry.js").Geometry} g
+ * @param {string | undefined} text
+ * @returns {Place}
+ */
 function place(g, text) {
   const [array, ...index] = (text ?? "").split(",");
   if (NAMES.includes(/** @type {Name} */ (array)) && index.length === 3) {
-    const at = { array: /** @type {Name} */ (array), index: /** @type {import("./definition.js").Index} */ (index.map(Number)) };
-    if (shapes(g)[kindOf(at.array)].every((size, axis) => Number.isInteger(at.index[axis]) && at.index[axis] >= 0 && at.index[axis] < size)) return at;
+    const at = {
+      array: /** @type {Name} */ (array),
+      index: /** @type {import("./definition.js").Index} */ (index.map(Number)),
+    };
+    if (
+      shapes(g)[kindOf(at.array)].every(
+        (size, axis) => Number.isInteger(at.index[axis]) && at.index[axis] >= 0 && at.index[axis] < size,
+      )
+    )
+      return at;
   }
   return middle(g);
 }

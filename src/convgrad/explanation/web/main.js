@@ -109,16 +109,24 @@ get("copy-link").addEventListener("click", async () => {
 store.start();
 
 /** For the console, and for the tests that hold these numbers against the definition in Python. */
-globalThis.convgrad = {
-  store,
-  /** The three results of a link, as flat lists. @param {string} hash */
-  compute(hash) {
-    const { g, arrays } = decode(hash);
-    const plain = (/** @type {Record<string, Float64Array>} */ all) => Object.fromEntries(Object.entries(all).map(([name, array]) => [name, [...array]]));
-    return { ...plain(arrays), ...plain(evaluate(g, arrays)) };
+Object.assign(globalThis, {
+  convgrad: {
+    store,
+    /** The three results of a link, as flat lists. @param {string} hash */
+    compute(hash) {
+      const { g, arrays } = decode(hash);
+      const plain = (/** @type {Record<string, Float64Array>} */ all) =>
+        Object.fromEntries(Object.entries(all).map(([name, array]) => [name, [...array]]));
+      return { ...plain(arrays), ...plain(evaluate(g, arrays)) };
+    },
+    /**
+     * The meetings of one entry of a link's setting.
+     * @param {string} hash
+     * @param {import("./definition.js").Kind} kind
+     * @param {import("./definition.js").Index} index
+     */
+    touches: (hash, kind, index) => touches(decode(hash).g, kind, index),
+    /** The program for a link's setting. @param {string} hash @param {import("./code.js").Language} name */
+    code: (hash, name) => LANGUAGES[name](decode(hash).g, decode(hash).arrays),
   },
-  /** The meetings of one entry of a link's setting. @param {string} hash @param {import("./definition.js").Kind} kind @param {import("./definition.js").Index} index */
-  touches: (hash, kind, index) => touches(decode(hash).g, kind, index),
-  /** The program for a link's setting. @param {string} hash @param {import("./code.js").Language} name */
-  code: (hash, name) => LANGUAGES[name](decode(hash).g, decode(hash).arrays),
-};
+});

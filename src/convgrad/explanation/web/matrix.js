@@ -18,10 +18,34 @@ import { entryName, entryText, flat, valueAt } from "./words.js";
 
 /** @type {Record<string, View>} */
 const VIEWS = {
-  A: { result: "y", factor: "x", of: "w", transposed: false, title: "y = A x: each row of A holds the kernel forwards" },
-  At: { result: "gx", factor: "gy", of: "w", transposed: true, title: "gx = Aᵀ gy: each row of Aᵀ holds the kernel backwards. The flip is a transpose" },
-  X: { result: "y", factor: "w", of: "x", transposed: false, title: "y = X w: each row of X is one window, written out (im2col)" },
-  Xt: { result: "gw", factor: "gy", of: "x", transposed: true, title: "gw = Xᵀ gy: each row of Xᵀ is all that one weight meets" },
+  A: {
+    result: "y",
+    factor: "x",
+    of: "w",
+    transposed: false,
+    title: "y = A x: each row of A holds the kernel forwards",
+  },
+  At: {
+    result: "gx",
+    factor: "gy",
+    of: "w",
+    transposed: true,
+    title: "gx = Aᵀ gy: each row of Aᵀ holds the kernel backwards. The flip is a transpose",
+  },
+  X: {
+    result: "y",
+    factor: "w",
+    of: "x",
+    transposed: false,
+    title: "y = X w: each row of X is one window, written out (im2col)",
+  },
+  Xt: {
+    result: "gw",
+    factor: "gy",
+    of: "x",
+    transposed: true,
+    title: "gw = Xᵀ gy: each row of Xᵀ is all that one weight meets",
+  },
 };
 
 /**
@@ -42,7 +66,10 @@ export function matrixEntries(g, of) {
       if (!inside && of === "w") continue;
       const column = of === "w" ? r.i * columns.input + c.i : r.k * columns.kernel + c.k;
       const key = (r.o * wide + c.o) * across + column;
-      const entry = { k: /** @type {[number, number]} */ ([r.k, c.k]), i: /** @type {[number, number] | null} */ (inside ? [r.i, c.i] : null) };
+      const entry = {
+        k: /** @type {[number, number]} */ ([r.k, c.k]),
+        i: /** @type {[number, number] | null} */ (inside ? [r.i, c.i] : null),
+      };
       const found = entries.get(key);
       if (found) found.push(entry);
       else entries.set(key, [entry]);
@@ -60,13 +87,24 @@ export class Matrix {
     /** @type {[number, number] | null} row and column that are pointed at */
     this.pointed = null;
     this.visible = false;
-    for (const name of Object.keys(VIEWS)) get(`matrix-${name}`).addEventListener("change", () => { this.name = name; this.pointed = null; this.#build(); });
+    for (const name of Object.keys(VIEWS))
+      get(`matrix-${name}`).addEventListener("change", () => {
+        this.name = name;
+        this.pointed = null;
+        this.#build();
+      });
     store.on("geometry", () => this.#build());
     store.on("numbers", () => this.#soon());
     store.on("look", () => this.#soon());
     document.addEventListener("theme", () => this.#soon());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#soon());
-    new IntersectionObserver(([entry]) => { this.visible = entry.isIntersecting; this.#soon(); }, { rootMargin: "200px" }).observe(this.canvas);
+    new IntersectionObserver(
+      ([entry]) => {
+        this.visible = entry.isIntersecting;
+        this.#soon();
+      },
+      { rootMargin: "200px" },
+    ).observe(this.canvas);
     new ResizeObserver(() => this.#soon()).observe(get("matrix-scroll"));
     addEventListener("beforeprint", () => this.#paint());
     this.#listen();
@@ -84,8 +122,12 @@ export class Matrix {
     this.tall = count(size.y.slice(1));
     this.wide = count((of === "w" ? size.x : size.w).slice(1));
     get("matrix-title").textContent = title;
-    const several = g.inChannels * g.outChannels > 1 ? " Shown for the open pair of channels; with several, each pair has such a block." : "";
-    get("matrix-size").textContent = `${transposed ? `${this.wide} × ${this.tall}` : `${this.tall} × ${this.wide}`}, ${this.entries.size} of ${this.tall * this.wide} entries hold ${of === "w" ? "a weight" : "an input"}; the rest are 0.${several}`;
+    const several =
+      g.inChannels * g.outChannels > 1
+        ? " Shown for the open pair of channels; with several, each pair has such a block."
+        : "";
+    get("matrix-size").textContent =
+      `${transposed ? `${this.wide} × ${this.tall}` : `${this.tall} × ${this.wide}`}, ${this.entries.size} of ${this.tall * this.wide} entries hold ${of === "w" ? "a weight" : "an input"}; the rest are 0.${several}`;
     this.#soon();
   }
 
@@ -111,7 +153,12 @@ export class Matrix {
     return this.entries?.get(r * (this.wide ?? 1) + c);
   }
 
-  /** The index in an array of an entry of the vector at the left or at the right. @param {Name} name @param {number} n @returns {Index} */
+  /**
+   * The index in an array of an entry of the vector at the left or at the right.
+   * @param {Name} name
+   * @param {number} n
+   * @returns {Index}
+   */
   #index(name, n) {
     const { g, view } = this.store;
     const kind = kindOf(name);
@@ -140,7 +187,10 @@ export class Matrix {
     const gap = 3; // cells of air around the signs
     const size = Math.max(3, Math.min(30, Math.floor(room / (columns + 2 + gap))));
     this.size = size;
-    const [width, height] = [size * (columns + 2 + gap), size * Math.max(rows, columns > rows && view.transposed ? columns : rows, columns)];
+    const [width, height] = [
+      size * (columns + 2 + gap),
+      size * Math.max(rows, columns > rows && view.transposed ? columns : rows, columns),
+    ];
     const density = devicePixelRatio || 1;
     canvas.width = width * density;
     canvas.height = height * density;
@@ -155,8 +205,16 @@ export class Matrix {
     const hues = { result: colour(`--${kindOf(view.result)}`), factor: colour(`--${kindOf(view.factor)}`) };
     pen.textAlign = "center";
     pen.textBaseline = "middle";
-    const font = (/** @type {string} */ text) => { pen.font = `${Math.max(6, Math.min(size * 0.45, (size - 2) / (text.length * 0.58)))}px ${style.fontFamily}`; };
-    const cell = (/** @type {number} */ x, /** @type {number} */ y, /** @type {string} */ text, /** @type {string} */ fill, /** @type {number} */ strength) => {
+    const font = (/** @type {string} */ text) => {
+      pen.font = `${Math.max(6, Math.min(size * 0.45, (size - 2) / (text.length * 0.58)))}px ${style.fontFamily}`;
+    };
+    const cell = (
+      /** @type {number} */ x,
+      /** @type {number} */ y,
+      /** @type {string} */ text,
+      /** @type {string} */ fill,
+      /** @type {number} */ strength,
+    ) => {
       pen.fillStyle = card;
       pen.fillRect(x, y, size, size);
       pen.globalAlpha = strength;
@@ -170,14 +228,24 @@ export class Matrix {
       }
     };
     const marked = this.#marked();
-    const left = 2 * size, right = (columns + 4) * size - size;
+    const left = 2 * size,
+      right = (columns + 4) * size - size;
     for (let row = 0; row < rows; row++) {
-      cell(0, row * size, entryText(store, view.result, this.#index(view.result, row)), hues.result, row === marked.row ? 0.55 : 0.14);
+      cell(
+        0,
+        row * size,
+        entryText(store, view.result, this.#index(view.result, row)),
+        hues.result,
+        row === marked.row ? 0.55 : 0.14,
+      );
       for (let column = 0; column < columns; column++) {
         const found = this.#at(row, column);
         const on = row === marked.row || column === marked.column;
         if (found) {
-          const text = found.length > 1 && !store.letters ? written(found.reduce((sum, each) => sum + this.#value(each), 0)) : found.map((each) => this.#text(each)).join("+");
+          const text =
+            found.length > 1 && !store.letters
+              ? written(found.reduce((sum, each) => sum + this.#value(each), 0))
+              : found.map((each) => this.#text(each)).join("+");
           cell(left + column * size, row * size, text, hue, on ? 0.6 : 0.22);
         } else if (on && size > 3) {
           pen.globalAlpha = 0.1;
@@ -188,12 +256,22 @@ export class Matrix {
       }
     }
     for (let n = 0; n < columns; n++) {
-      cell(right, n * size, entryText(store, view.factor, this.#index(view.factor, n)), hues.factor, n === marked.column ? 0.55 : 0.14);
+      cell(
+        right,
+        n * size,
+        entryText(store, view.factor, this.#index(view.factor, n)),
+        hues.factor,
+        n === marked.column ? 0.55 : 0.14,
+      );
     }
     pen.strokeStyle = rule;
     pen.lineWidth = 1;
     if (size >= 8) {
-      for (const [x, tall, wide] of [[0, rows, 1], [left, rows, columns], [right, columns, 1]]) {
+      for (const [x, tall, wide] of [
+        [0, rows, 1],
+        [left, rows, columns],
+        [right, columns, 1],
+      ]) {
         for (let n = 0; n <= tall; n++) line(pen, x, n * size, x + wide * size, n * size);
         for (let n = 0; n <= wide; n++) line(pen, x + n * size, 0, x + n * size, tall * size);
       }
@@ -205,7 +283,12 @@ export class Matrix {
     if (this.pointed) {
       pen.strokeStyle = ink;
       pen.lineWidth = 2;
-      pen.strokeRect(left + this.pointed[1] * size + 1, this.pointed[0] * size + 1, Math.max(1, size - 2), Math.max(1, size - 2));
+      pen.strokeRect(
+        left + this.pointed[1] * size + 1,
+        this.pointed[0] * size + 1,
+        Math.max(1, size - 2),
+        Math.max(1, size - 2),
+      );
     }
   }
 
@@ -215,7 +298,10 @@ export class Matrix {
     if (this.pointed) return { row: this.pointed[0], column: this.pointed[1] };
     const { array, index } = store.at;
     const place = flat(shapes(store.g)[kindOf(array)].with(0, 1), [0, index[1], index[2]]);
-    return { row: kindOf(array) === kindOf(view.result) ? place : -1, column: kindOf(array) === kindOf(view.factor) ? place : -1 };
+    return {
+      row: kindOf(array) === kindOf(view.result) ? place : -1,
+      column: kindOf(array) === kindOf(view.factor) ? place : -1,
+    };
   }
 
   /** @param {[number, number] | null} spot */
@@ -231,10 +317,19 @@ export class Matrix {
     const { store, view } = this;
     const [row, column] = spot;
     const found = this.#at(row, column);
-    const [result, factor] = [entryName(store, view.result, this.#index(view.result, row)), entryName(store, view.factor, this.#index(view.factor, column))];
+    const [result, factor] = [
+      entryName(store, view.result, this.#index(view.result, row)),
+      entryName(store, view.factor, this.#index(view.factor, column)),
+    ];
     const what = (/** @type {{ k: [number, number], i: [number, number] | null }} */ each) =>
-      view.of === "w" ? entryName(store, "w", [store.view.weights, ...each.k]) : each.i ? entryName(store, "x", [store.view.in, ...each.i]) : "padding";
-    said.textContent = found ? `${result} takes ${factor} times ${found.map(what).join(" + ")} = ${found.map((each) => this.#text(each)).join(" + ")}` : `${result} and ${factor} never meet: 0`;
+      view.of === "w"
+        ? entryName(store, "w", [store.view.weights, ...each.k])
+        : each.i
+          ? entryName(store, "x", [store.view.in, ...each.i])
+          : "padding";
+    said.textContent = found
+      ? `${result} takes ${factor} times ${found.map(what).join(" + ")} = ${found.map((each) => this.#text(each)).join(" + ")}`
+      : `${result} and ${factor} never meet: 0`;
   }
 
   #listen() {
@@ -243,18 +338,29 @@ export class Matrix {
       const [rows, columns] = this.#extent;
       const size = this.size ?? 1;
       const [row, column] = [Math.floor(event.offsetY / size), Math.floor(event.offsetX / size) - 2];
-      return row >= 0 && row < rows && column >= 0 && column < columns ? /** @type {[number, number]} */ ([row, column]) : null;
+      return row >= 0 && row < rows && column >= 0 && column < columns
+        ? /** @type {[number, number]} */ ([row, column])
+        : null;
     };
     canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => this.#point(spot(event)));
     canvas.addEventListener("pointerleave", () => this.#point(null));
     const choose = () => {
-      if (this.pointed) store.choose({ array: this.view.result, index: this.#index(this.view.result, this.pointed[0]) });
+      if (this.pointed)
+        store.choose({ array: this.view.result, index: this.#index(this.view.result, this.pointed[0]) });
     };
-    canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => { this.#point(spot(event)); choose(); });
+    canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+      this.#point(spot(event));
+      choose();
+    });
     canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       const [rows, columns] = this.#extent;
       const [row, column] = this.pointed ?? [0, 0];
-      const moves = { ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1], ArrowUp: [row - 1, column], ArrowDown: [row + 1, column] };
+      const moves = {
+        ArrowLeft: [row, column - 1],
+        ArrowRight: [row, column + 1],
+        ArrowUp: [row - 1, column],
+        ArrowDown: [row + 1, column],
+      };
       const aim = moves[/** @type {keyof typeof moves} */ (event.key)];
       if (event.key === "Enter" || event.key === " ") choose();
       else if (!aim) return;

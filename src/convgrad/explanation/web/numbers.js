@@ -8,7 +8,12 @@ import { shapes } from "./geometry.js";
 /** @param {number[]} shape */
 export const count = (shape) => shape.reduce((product, n) => product * n, 1);
 
-/** Small whole numbers, so that every sum is exact and short. @param {Geometry} g @param {number} seed @returns {Arrays} */
+/**
+ * Small whole numbers, so that every sum is exact and short.
+ * @param {Geometry} g
+ * @param {number} seed
+ * @returns {Arrays}
+ */
 export function random(g, seed) {
   const next = generator(seed);
   const fill = (/** @type {number[]} */ shape, /** @type {number} */ least, /** @type {number} */ most) =>
@@ -17,7 +22,11 @@ export function random(g, seed) {
   return { x: fill(size.x, 0, 9), w: fill(size.w, -2, 3), gy: fill(size.y, -3, 4) };
 }
 
-/** Inputs count up, weights are 1 10 100: each output spells the window that it saw. @param {Geometry} g @returns {Arrays} */
+/**
+ * Inputs count up, weights are 1 10 100: each output spells the window that it saw.
+ * @param {Geometry} g
+ * @returns {Arrays}
+ */
 export function digits(g) {
   const size = shapes(g);
   return {
@@ -44,7 +53,11 @@ export function written(value) {
   const size = Math.abs(value);
   if (size === Infinity) return value > 0 ? "∞" : "−∞";
   const whole = Number.isInteger(value) && size < 1e15;
-  const text = whole ? `${size}` : size >= 1e6 || size < 1e-3 ? size.toExponential(1).replace("e+", "e") : `${+size.toPrecision(3)}`;
+  const text = whole
+    ? `${size}`
+    : size >= 1e6 || size < 1e-3
+      ? size.toExponential(1).replace("e+", "e")
+      : `${+size.toPrecision(3)}`;
   return value < 0 ? `−${text}` : text;
 }
 
@@ -62,8 +75,17 @@ export function letters(g) {
   const size = shapes(g);
   const [inputs, taps, outs] = [count(size.x), count(size.w), count(size.y)];
   const given = INPUT_AND_GRADIENT_LETTERS;
-  if (g.rank === 1 && g.inChannels * g.outChannels === 1 && taps <= WEIGHT_LETTERS.length && inputs + outs <= given.length) {
-    return { x: [...given.slice(0, inputs)], w: [...WEIGHT_LETTERS.slice(0, taps)], gy: [...given.slice(inputs, inputs + outs)] };
+  if (
+    g.rank === 1 &&
+    g.inChannels * g.outChannels === 1 &&
+    taps <= WEIGHT_LETTERS.length &&
+    inputs + outs <= given.length
+  ) {
+    return {
+      x: [...given.slice(0, inputs)],
+      w: [...WEIGHT_LETTERS.slice(0, taps)],
+      gy: [...given.slice(inputs, inputs + outs)],
+    };
   }
   const named = (/** @type {string} */ name, /** @type {number[]} */ shape) =>
     Array.from({ length: count(shape) }, (_, n) => {

@@ -22,7 +22,9 @@ export class Pairs {
     store.on("look", () => this.#write());
     store.on("step", () => this.#mark());
     // on a telephone the sum stays in view while the grids are
-    new IntersectionObserver(([entry]) => document.body.classList.toggle("touching", entry.isIntersecting)).observe(get("grids"));
+    new IntersectionObserver(([entry]) => document.body.classList.toggle("touching", entry.isIntersecting)).observe(
+      get("grids"),
+    );
     this.#listen();
   }
 
@@ -37,7 +39,8 @@ export class Pairs {
     const target = this.#target;
     const name = entryName(store, target, at.index);
     const sum = store.letters || at.array === "gy" ? "" : written(valueAt(store, target, at.index));
-    get("looked-at").innerHTML = `<b class="${kindOf(at.array)}">${entryName(store, at.array, at.index)}</b> <span>${MEANING[at.array]}</span>`;
+    get("looked-at").innerHTML =
+      `<b class="${kindOf(at.array)}">${entryName(store, at.array, at.index)}</b> <span>${MEANING[at.array]}</span>`;
     get("remark").textContent = remark(store);
     get("formula").innerHTML = this.#formula(name, sum);
     clearTimeout(this.timer);
@@ -61,7 +64,8 @@ export class Pairs {
   #formula(name, sum) {
     const { store } = this;
     const { at, meetings } = store;
-    if (at.array === "gy") return `<b class="y">${name}</b> is stamped onto its window: times each tap, it adds to <b class="x">gx</b>`;
+    if (at.array === "gy")
+      return `<b class="y">${name}</b> is stamped onto its window: times each tap, it adds to <b class="x">gx</b>`;
     const real = meetings.filter((meeting) => meeting.x !== null);
     if (real.length === 0 && meetings.length === 0) return `<b class="${kindOf(at.array)}">${name}</b> = 0`;
     const term = (/** @type {any} */ meeting) =>
@@ -84,11 +88,26 @@ export class Pairs {
       const pair = factors(store, at.array, meeting);
       const product = pair[0].value * pair[1].value;
       this.running = (this.running ?? 0) + product;
-      const cells = pair.map((factor) => `<td class="${kindOf(factor.array)}">${factor.name}<small>${store.letters && factor.index ? "" : factor.text}</small></td>`);
+      const cells = pair.map(
+        (factor) =>
+          `<td class="${kindOf(factor.array)}">${factor.name}<small>${store.letters && factor.index ? "" : factor.text}</small></td>`,
+      );
       const through = meeting.x && kindOf(at.array) !== "w" && meeting.x.slice(1).join() !== meeting.place.join();
-      if (store.letters) this.letters = n === 0 ? productText(store, pair) : n < IN_FORMULA ? `${this.letters} + ${productText(store, pair)}` : `… + ${productText(store, pair)}`;
+      if (store.letters)
+        this.letters =
+          n === 0
+            ? productText(store, pair)
+            : n < IN_FORMULA
+              ? `${this.letters} + ${productText(store, pair)}`
+              : `… + ${productText(store, pair)}`;
       const last =
-        at.array === "gy" ? (meeting.x ? entryName(store, "gx", meeting.x) : "nothing") : store.letters ? this.letters : written(this.running);
+        at.array === "gy"
+          ? meeting.x
+            ? entryName(store, "gx", meeting.x)
+            : "nothing"
+          : store.letters
+            ? this.letters
+            : written(this.running);
       const style = meeting.x ? (through ? "through" : "") : "outside";
       rows.push(
         `<tr data-step="${n}" class="${style}"${through ? ' title="read through the padding"' : ""}><td><button type="button" aria-label="show product ${n + 1}">${n + 1}</button></td>${cells.join("")}<td>${productText(store, pair)}${store.letters ? "" : ` = ${written(product)}`}</td><td>${last}</td></tr>`,
@@ -105,13 +124,17 @@ export class Pairs {
     const { store } = this;
     this.list.querySelector(".now")?.classList.remove("now");
     const total = store.meetings.length;
-    get("position").textContent = store.step === null ? `${total} ${total === 1 ? "product" : "products"}` : `${store.step + 1} of ${total}`;
+    get("position").textContent =
+      store.step === null ? `${total} ${total === 1 ? "product" : "products"}` : `${store.step + 1} of ${total}`;
     if (store.step === null) return;
     if (store.step >= (this.rows ?? 0)) this.#append(total);
     const row = this.list.children[store.step];
     row?.classList.add("now");
     const box = get("pairs-scroll");
-    if (row && (row.offsetTop < box.scrollTop + 30 || row.offsetTop + row.offsetHeight > box.scrollTop + box.clientHeight)) {
+    if (
+      row &&
+      (row.offsetTop < box.scrollTop + 30 || row.offsetTop + row.offsetHeight > box.scrollTop + box.clientHeight)
+    ) {
       box.scrollTop = row.offsetTop - box.clientHeight / 2;
     }
     get("point").textContent = this.#point(store.step);
@@ -123,8 +146,10 @@ export class Pairs {
     const meeting = store.meetings[step];
     if (!meeting) return "";
     const [y, w] = [entryName(store, "y", meeting.y), entryName(store, "w", meeting.w)];
-    if (kindOf(store.at.array) !== "x") return `${y} reads ${meeting.x ? entryName(store, "x", meeting.x) : "the padding"} through ${w}.`;
-    const when = step === 0 ? "① for the first time" : step === store.meetings.length - 1 ? "③ for the last time" : "② in between";
+    if (kindOf(store.at.array) !== "x")
+      return `${y} reads ${meeting.x ? entryName(store, "x", meeting.x) : "the padding"} through ${w}.`;
+    const when =
+      step === 0 ? "① for the first time" : step === store.meetings.length - 1 ? "③ for the last time" : "② in between";
     return `${when}: ${y} reads it through ${w}.`;
   }
 
@@ -163,19 +188,38 @@ export class Pairs {
 
   #listen() {
     const { store } = this;
-    const act = (/** @type {string} */ id, /** @type {() => void} */ action) => get(id).addEventListener("click", action);
+    const act = (/** @type {string} */ id, /** @type {() => void} */ action) =>
+      get(id).addEventListener("click", action);
     const still = (/** @type {() => void} */ action) => () => {
       this.#stop();
       store.hover(null);
       action();
     };
     act("play", () => (this.playing ? this.#stop() : this.#play()));
-    act("back", still(() => this.#step(-1)));
-    act("forth", still(() => this.#step(1)));
-    act("whole", still(() => store.walk(null)));
-    act("first", still(() => store.walk(0)));
-    act("between", still(() => store.walk(store.meetings.length >> 1)));
-    act("last", still(() => store.walk(store.meetings.length - 1)));
+    act(
+      "back",
+      still(() => this.#step(-1)),
+    );
+    act(
+      "forth",
+      still(() => this.#step(1)),
+    );
+    act(
+      "whole",
+      still(() => store.walk(null)),
+    );
+    act(
+      "first",
+      still(() => store.walk(0)),
+    );
+    act(
+      "between",
+      still(() => store.walk(store.meetings.length >> 1)),
+    );
+    act(
+      "last",
+      still(() => store.walk(store.meetings.length - 1)),
+    );
     this.list.addEventListener("click", (/** @type {Event} */ event) => {
       const row = /** @type {HTMLElement} */ (event.target).closest("tr");
       if (row) still(() => store.walk(Number(row.dataset.step)))();
@@ -214,4 +258,3 @@ function remark(store) {
   const said = `Its window holds ${meetings.length} ${meetings.length === 1 ? "entry" : "entries"}${rest ? `, ${rest} of them padding` : ""}.`;
   return at.array === "gy" ? `${said} Backwards, it is the kernel, stamped where this output looked.` : said;
 }
-

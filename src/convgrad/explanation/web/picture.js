@@ -16,11 +16,33 @@ const LARGEST = 224; // pixels of a side
 
 /** @type {Record<string, number[][]>} */
 const FILTERS = {
-  "edges, left to right": [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
-  "edges, top to bottom": [[-1, -2, -1], [0, 0, 0], [1, 2, 1]],
-  outline: [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
-  blur: [[1, 2, 1], [2, 4, 2], [1, 2, 1]].map((row) => row.map((n) => n / 16)),
-  "shift right": [[0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]],
+  "edges, left to right": [
+    [-1, 0, 1],
+    [-2, 0, 2],
+    [-1, 0, 1],
+  ],
+  "edges, top to bottom": [
+    [-1, -2, -1],
+    [0, 0, 0],
+    [1, 2, 1],
+  ],
+  outline: [
+    [0, 1, 0],
+    [1, -4, 1],
+    [0, 1, 0],
+  ],
+  blur: [
+    [1, 2, 1],
+    [2, 4, 2],
+    [1, 2, 1],
+  ].map((row) => row.map((n) => n / 16)),
+  "shift right": [
+    [0, 0, 0, 0, 0],
+    [0, 0, 0, 0, 0],
+    [1, 0, 0, 0, 0],
+    [0, 0, 0, 0, 0],
+    [0, 0, 0, 0, 0],
+  ],
 };
 const OWN = "w from the grid above";
 
@@ -36,19 +58,35 @@ export function filtered(x, w, g, loss) {
     const [before, input] = [room >> 1, n ? x.width : x.height];
     return { input, kernel, stride, dilation, before, after: room - before };
   });
-  const tables = axes.map((axis) => Array.from({ length: outputs(axis) }, (_, o) => Array.from({ length: axis.kernel }, (_, k) =>
-    land(g.mode, o * axis.stride + (g.flip ? axis.kernel - 1 - k : k) * axis.dilation - axis.before, axis.input))));
+  const tables = axes.map((axis) =>
+    Array.from({ length: outputs(axis) }, (_, o) =>
+      Array.from({ length: axis.kernel }, (_, k) =>
+        land(g.mode, o * axis.stride + (g.flip ? axis.kernel - 1 - k : k) * axis.dilation - axis.before, axis.input),
+      ),
+    ),
+  );
   const [down, across] = tables;
   const y = { width: across.length, height: down.length, data: new Float64Array(across.length * down.length) };
   const gx = { width: x.width, height: x.height, data: new Float64Array(x.data.length) };
   const given = g.mode === "constant" ? g.value : 0;
   const each = (/** @type {(i: number, weight: number, o: number) => void} */ visit) =>
-    down.forEach((rows, r) => across.forEach((columns, c) => rows.forEach((i, a) => columns.forEach((j, b) =>
-      visit(i === OUTSIDE || j === OUTSIDE ? OUTSIDE : i * x.width + j, w[a][b], r * y.width + c)))));
-  each((i, weight, o) => { y.data[o] += weight * (i === OUTSIDE ? given : x.data[i]); });
+    down.forEach((rows, r) =>
+      across.forEach((columns, c) =>
+        rows.forEach((i, a) =>
+          columns.forEach((j, b) =>
+            visit(i === OUTSIDE || j === OUTSIDE ? OUTSIDE : i * x.width + j, w[a][b], r * y.width + c),
+          ),
+        ),
+      ),
+    );
+  each((i, weight, o) => {
+    y.data[o] += weight * (i === OUTSIDE ? given : x.data[i]);
+  });
   const middle = (y.height >> 1) * y.width + (y.width >> 1);
   const gy = y.data.map((value, o) => (loss === "square" ? value : loss === "sum" ? 1 : Number(o === middle)));
-  each((i, weight, o) => { if (i !== OUTSIDE) gx.data[i] += weight * gy[o]; });
+  each((i, weight, o) => {
+    if (i !== OUTSIDE) gx.data[i] += weight * gy[o];
+  });
   return { y, gx };
 }
 
@@ -61,15 +99,28 @@ export class Picture {
     get("filter").append(...[...Object.keys(FILTERS), OWN].map((name) => new Option(name, name)));
     for (const id of ["filter", "loss"]) get(id).addEventListener("change", () => this.#soon());
     get("file").addEventListener("change", (/** @type {any} */ event) => this.#open(event.target.files[0]));
-    get("sample").addEventListener("click", () => { this.image = sample(); get("picture-fault").textContent = ""; this.#soon(); });
+    get("sample").addEventListener("click", () => {
+      this.image = sample();
+      get("picture-fault").textContent = "";
+      this.#soon();
+    });
     store.on("geometry", () => this.#soon());
     store.on("numbers", () => this.#soon());
     document.addEventListener("theme", () => this.#soon());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#soon());
-    new IntersectionObserver(([entry]) => { this.visible = entry.isIntersecting; this.#soon(); }, { rootMargin: "200px" }).observe(get("picture"));
+    new IntersectionObserver(
+      ([entry]) => {
+        this.visible = entry.isIntersecting;
+        this.#soon();
+      },
+      { rootMargin: "200px" },
+    ).observe(get("picture"));
     addEventListener("beforeprint", () => this.#draw());
     const zone = document.body;
-    zone.addEventListener("dragover", (event) => { event.preventDefault(); get("picture").classList.add("over"); });
+    zone.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      get("picture").classList.add("over");
+    });
     zone.addEventListener("dragleave", () => get("picture").classList.remove("over"));
     zone.addEventListener("drop", (event) => {
       event.preventDefault();
@@ -88,10 +139,15 @@ export class Picture {
     try {
       const bitmap = await createImageBitmap(file);
       const shrink = Math.min(1, LARGEST / Math.max(bitmap.width, bitmap.height));
-      this.image = grey(Math.max(1, Math.round(bitmap.width * shrink)), Math.max(1, Math.round(bitmap.height * shrink)), (pen, width, height) => pen.drawImage(bitmap, 0, 0, width, height));
+      this.image = grey(
+        Math.max(1, Math.round(bitmap.width * shrink)),
+        Math.max(1, Math.round(bitmap.height * shrink)),
+        (pen, width, height) => pen.drawImage(bitmap, 0, 0, width, height),
+      );
       get("picture-fault").textContent = "";
     } catch {
-      get("picture-fault").textContent = `${file.name}: is no picture that this browser can read; accepted: PNG, JPEG, WebP and the like`;
+      get("picture-fault").textContent =
+        `${file.name}: is no picture that this browser can read; accepted: PNG, JPEG, WebP and the like`;
     }
     this.#soon();
   }
@@ -110,7 +166,9 @@ export class Picture {
     const { store } = this;
     if (get("filter").value !== OWN) return FILTERS[get("filter").value];
     const shape = shapes(store.g).w;
-    return Array.from({ length: shape[1] }, (_, a) => Array.from({ length: shape[2] }, (_, b) => store.setting.arrays.w[flat(shape, [store.view.weights, a, b])]));
+    return Array.from({ length: shape[1] }, (_, a) =>
+      Array.from({ length: shape[2] }, (_, b) => store.setting.arrays.w[flat(shape, [store.view.weights, a, b])]),
+    );
   }
 
   #draw() {
@@ -119,7 +177,8 @@ export class Picture {
     paint(get("picture-x"), this.image, false);
     paint(get("picture-y"), y, true);
     paint(get("picture-gx"), gx, true);
-    get("picture-sizes").textContent = `${this.image.height} × ${this.image.width} pixels, ${weights.length} × ${weights[0].length} taps, ${y.height} × ${y.width} outputs`;
+    get("picture-sizes").textContent =
+      `${this.image.height} × ${this.image.width} pixels, ${weights.length} × ${weights[0].length} taps, ${y.height} × ${y.width} outputs`;
   }
 }
 
@@ -141,23 +200,42 @@ function sample() {
   });
 }
 
-/** @param {number} width @param {number} height @param {(pen: CanvasRenderingContext2D, width: number, height: number) => void} draw @returns {Plane} */
+/**
+ * @param {number} width
+ * @param {number} height
+ * @param {(pen: CanvasRenderingContext2D, width: number, height: number) => void} draw
+ * @returns {Plane}
+ */
 function grey(width, height, draw) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   draw(pen, width, height);
   const { data } = pen.getImageData(0, 0, width, height);
-  return { width, height, data: Float64Array.from({ length: width * height }, (_, n) => (0.2126 * data[4 * n] + 0.7152 * data[4 * n + 1] + 0.0722 * data[4 * n + 2]) / 255) };
+  return {
+    width,
+    height,
+    data: Float64Array.from(
+      { length: width * height },
+      (_, n) => (0.2126 * data[4 * n] + 0.7152 * data[4 * n + 1] + 0.0722 * data[4 * n + 2]) / 255,
+    ),
+  };
 }
 
-/** Grey from black to white; signed: orange above zero, blue below, paper at zero. @param {HTMLCanvasElement} canvas @param {Plane} plane @param {boolean} signed */
+/**
+ * Grey from black to white; signed: orange above zero, blue below, paper at zero.
+ * @param {HTMLCanvasElement} canvas
+ * @param {Plane} plane
+ * @param {boolean} signed
+ */
 function paint(canvas, { width, height, data }, signed) {
   canvas.width = width;
   canvas.height = height;
   const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const image = pen.createImageData(width, height);
   const most = Math.max(1e-12, ...strongest(data));
-  const [paper, above, below] = ["--card", "--orange-fill", "--blue-fill"].map((name) => channels(resolved(canvas, name)));
+  const [paper, above, below] = ["--card", "--orange-fill", "--blue-fill"].map((name) =>
+    channels(resolved(canvas, name)),
+  );
   data.forEach((value, n) => {
     const share = Math.min(1, Math.abs(value) / most);
     const ink = value > 0 ? above : below;
@@ -167,7 +245,10 @@ function paint(canvas, { width, height, data }, signed) {
   pen.putImageData(image, 0, 0);
 }
 
-/** The size that almost all values stay below, so that a few strong ones do not leave the rest pale. @param {Float64Array} data */
+/**
+ * The size that almost all values stay below, so that a few strong ones do not leave the rest pale.
+ * @param {Float64Array} data
+ */
 function strongest(data) {
   const sizes = data.map(Math.abs).sort();
   return [sizes[Math.floor((sizes.length - 1) * 0.995)] || sizes[sizes.length - 1]];

@@ -8,6 +8,7 @@ import { digits, letters, random } from "./numbers.js";
 /** @typedef {import("./link.js").Setting} Setting */
 /** @typedef {import("./link.js").Place} Place */
 /** @typedef {import("./link.js").Name} Name */
+/** @typedef {{ weights: number, out: number, in: number }} Channels   a channel of w, and the two that it connects */
 /**
  * What a listener can be told: "geometry" (sizes or options), "numbers" (entries), "look" (the entry that is looked at),
  * "step" (which of its meetings). Each implies those after it.
@@ -19,6 +20,7 @@ const ORDER = /** @type {const} */ (["geometry", "numbers", "look", "step"]);
 export class Store {
   /** @param {Setting} setting */
   constructor(setting) {
+    /** @type {Setting} */
     this.setting = setting;
     /** @type {Map<Change, (() => void)[]>} */
     this.listeners = new Map(ORDER.map((change) => [change, []]));
@@ -26,6 +28,13 @@ export class Store {
     this.hovered = null;
     /** @type {number | null} which meeting is shown, null for all of them */
     this.step = null;
+    /** @type {Channels} the channels in view; they meet each other */
+    this.view = this.#channelsOf(0);
+    this.results = evaluate(setting.g, setting.arrays);
+    /** @type {ReturnType<typeof letters> | null} */
+    this.letters = null;
+    /** @type {import("./definition.js").Meeting[]} of the shown entry */
+    this.meetings = [];
     this.#follow("geometry");
   }
 
@@ -48,17 +57,21 @@ export class Store {
     this.#tell("geometry");
   }
 
-  /** Another geometry, with new numbers where the old ones do not fit. @param {import("./geometry.js").Geometry} g @returns {string} why not, or "" */
+  /**
+   * Another geometry, with new numbers where the old ones do not fit.
+   * @param {import("./geometry.js").Geometry} g
+   * @returns {string} why not, or ""
+   */
   reshape(g) {
     const wrong = fault(g);
     if (wrong) return wrong;
-    const [old, size] = [shapes(this.g), shapes(g)];
-    const same = JSON.stringify(old) === JSON.stringify(size);
-    const { source, seed, at } = this.setting;
-    const kept = same ? source : source === "own" ? "random" : source;
-    const arrays = same ? this.setting.arrays : kept === "digits" ? digits(g) : random(g, seed);
+    const { arrays, seed, at } = this.setting;
+    const size = shapes(g);
+    const same = `${Object.values(shapes(this.g))}` === `${Object.values(size)}`;
+    const source = this.setting.source === "own" && !same ? "random" : this.setting.source;
+    const fitting = same ? arrays : source === "digits" ? digits(g) : random(g, seed);
     const inside = size[kindOf(at.array)].every((extent, axis) => at.index[axis] < extent);
-    this.setting = { g, source: kept, seed, arrays, at: inside && same ? at : inside && at.array !== "gx" ? at : middle(g) };
+    this.setting = { g, source, seed, arrays: fitting, at: inside && (same || at.array !== "gx") ? at : middle(g) };
     this.#changed("geometry");
     return "";
   }
@@ -92,7 +105,8 @@ export class Store {
 
   /** Look at an entry while the pointer is there, null: back to the chosen one. @param {Place | null} at */
   hover(at) {
-    const same = (at ?? this.setting.at).array === this.at.array && `${(at ?? this.setting.at).index}` === `${this.at.index}`;
+    const same =
+      (at ?? this.setting.at).array === this.at.array && `${(at ?? this.setting.at).index}` === `${this.at.index}`;
     if (same && !at === !this.hovered) return;
     const [step, chosen] = [this.step, this.setting.at];
     this.hovered = at;
@@ -110,7 +124,10 @@ export class Store {
     this.#tell("step");
   }
 
-  /** Show these channels. @param {number} weights   a channel of w: an output channel and an input channel of its group */
+  /**
+   * Show these channels.
+   * @param {number} weights   a channel of w: an output channel and an input channel of its group
+   */
   show(weights) {
     this.view = this.#channelsOf(weights);
     this.#tell("look");
@@ -132,13 +149,17 @@ export class Store {
     }
     const { array, index } = this.at;
     this.step = null;
-    /** The meetings of the shown entry. @type {import("./definition.js").Meeting[]} */
     this.meetings = touches(g, kindOf(array), index);
-    if (change === "geometry" || !this.view) this.view = this.#channelsOf(this.meetings[0]?.w[0] ?? 0);
+    if (change === "geometry") this.view = this.#channelsOf(this.meetings[0]?.w[0] ?? 0);
     this.view = this.#channelsOf(this.#weightsShowing(kindOf(array), index[0]));
   }
 
-  /** The channel of w to show so that this entry is in view, near to what is shown. @param {import("./definition.js").Kind} kind @param {number} channel */
+  /**
+   * The channel of w to show so that this entry is in view, near to what is shown.
+   * @param {import("./definition.js").Kind} kind
+   * @param {number} channel
+   * @returns {number}
+   */
   #weightsShowing(kind, channel) {
     const { g, view } = this;
     const ins = groupInputs(g);
@@ -149,7 +170,7 @@ export class Store {
     return (group * outs + (view.out % outs)) * ins + (channel % ins);
   }
 
-  /** @param {number} weights */
+  /** @param {number} weights @returns {Channels} */
   #channelsOf(weights) {
     const ins = groupInputs(this.g);
     const out = Math.floor(weights / ins);
@@ -158,6 +179,7 @@ export class Store {
 
   /** @param {Change} change */
   #tell(change) {
-    for (const each of ORDER.slice(ORDER.indexOf(change))) for (const listener of this.listeners.get(each) ?? []) listener();
+    for (const each of ORDER.slice(ORDER.indexOf(change)))
+      for (const listener of this.listeners.get(each) ?? []) listener();
   }
 }

@@ -23,16 +23,31 @@ export class Strips {
   constructor(store) {
     this.store = store;
     this.axis = 1;
+    this.least = 0; // the place at which the drawings begin
+    this.visible = true;
     this.parts = ROLES.map((role) => {
       const id = `slide-${role.array}`;
       const slider = make("input", { type: "range", id, min: 0, step: 1, "aria-label": `position of ${role.array}` });
       const picture = make("div", { class: "strip", "aria-hidden": "true" });
       const words = make("p", { class: "note" });
       slider.addEventListener("input", () => this.#slide(role, Number(slider.value)));
-      get("strips").append(make("div", { class: "slide", "data-array": role.array }, words, picture, make("label", { for: id, class: "visually-hidden", text: `position of ${role.array}` }), slider));
+      get("strips").append(
+        make(
+          "div",
+          { class: "slide", "data-array": role.array },
+          words,
+          picture,
+          make("label", { for: id, class: "visually-hidden", text: `position of ${role.array}` }),
+          slider,
+        ),
+      );
       return { role, slider, picture, words };
     });
-    for (const axis of [0, 1]) get(`strip-axis-${axis}`).addEventListener("change", () => { this.axis = axis; this.#draw(); });
+    for (const axis of [0, 1])
+      get(`strip-axis-${axis}`).addEventListener("change", () => {
+        this.axis = axis;
+        this.#draw();
+      });
     store.on("geometry", () => {
       get("strip-axes").hidden = store.g.rank === 1;
       if (store.g.rank === 1) {
@@ -43,12 +58,20 @@ export class Strips {
       this.#draw();
     });
     store.on("step", () => this.#move());
-    this.visible = true;
-    new IntersectionObserver(([entry]) => { this.visible = entry.isIntersecting; this.#move(); }).observe(get("strips"));
-    addEventListener("beforeprint", () => { this.visible = true; this.#move(); });
+    new IntersectionObserver(([entry]) => {
+      this.visible = entry.isIntersecting;
+      this.#move();
+    }).observe(get("strips"));
+    addEventListener("beforeprint", () => {
+      this.visible = true;
+      this.#move();
+    });
   }
 
-  /** Where each role stands: the entry that is looked at, or what the shown meeting has to do with it. @param {Role} role */
+  /**
+   * Where each role stands: the entry that is looked at, or what the shown meeting has to do with it.
+   * @param {Role} role
+   */
   #position({ array }) {
     const { store, axis } = this;
     const kind = kindOf(array);
@@ -61,7 +84,11 @@ export class Strips {
   #slide({ array }, value) {
     const { store, axis } = this;
     const same = kindOf(store.at.array) === kindOf(array);
-    const index = /** @type {import("./definition.js").Index} */ (same ? [...store.at.index] : [kindOf(array) === "x" ? store.view.in : kindOf(array) === "w" ? store.view.weights : store.view.out, 0, 0]);
+    const index = /** @type {import("./definition.js").Index} */ (
+      same
+        ? [...store.at.index]
+        : [kindOf(array) === "x" ? store.view.in : kindOf(array) === "w" ? store.view.weights : store.view.out, 0, 0]
+    );
     index[axis + 1] = value;
     store.choose({ array, index });
   }
@@ -71,8 +98,7 @@ export class Strips {
     const a = g.axes[this.axis];
     const reach = (a.kernel - 1) * a.dilation;
     this.least = -a.before - reach;
-    this.most = a.input + a.after - 1 + reach;
-    const columns = this.most - this.least + 1;
+    const columns = a.input + a.after + reach - this.least;
     for (const { role, slider, picture, words } of this.parts) {
       const base = role.base === "x" ? this.#inputs() : this.#gradients(0);
       picture.style.setProperty("--columns", `${columns}`);
@@ -98,7 +124,9 @@ export class Strips {
           : role.array === "gw"
             ? this.#gradients(source(g, a, 0, at) + a.before)
             : taps.map((k) => ({ at: at - (g.flip ? a.kernel - 1 - k : k) * a.dilation, text: `${k}` }));
-      picture.lastChild.innerHTML = withHoles(cells).map((cell) => spot(cell, this.least)).join("");
+      picture.lastChild.innerHTML = withHoles(cells)
+        .map((cell) => spot(cell, this.least))
+        .join("");
     }
   }
 
@@ -116,7 +144,9 @@ export class Strips {
   /** The entries of gy, a stride apart. @param {number} offset */
   #gradients(offset) {
     const a = this.store.g.axes[this.axis];
-    return withHoles(Array.from({ length: outputs(a) }, (_, o) => ({ at: o * a.stride - a.before + offset, text: `${o}` })));
+    return withHoles(
+      Array.from({ length: outputs(a) }, (_, o) => ({ at: o * a.stride - a.before + offset, text: `${o}` })),
+    );
   }
 }
 
@@ -125,7 +155,10 @@ function withHoles(cells) {
   const filled = new Map(cells.map((cell) => [cell.at, cell]));
   const places = [...filled.keys()];
   const [least, most] = [Math.min(...places), Math.max(...places)];
-  return Array.from({ length: most - least + 1 }, (_, n) => filled.get(least + n) ?? { at: least + n, text: "", style: "hole" });
+  return Array.from(
+    { length: most - least + 1 },
+    (_, n) => filled.get(least + n) ?? { at: least + n, text: "", style: "hole" },
+  );
 }
 
 /** @param {{ at: number, text: string, style?: string }} cell @param {number} least */
@@ -133,9 +166,14 @@ const spot = ({ at, text, style = "" }, least) => `<i class="${style}" style="--
 
 /** @param {Role} role @param {import("./geometry.js").Axis} a @param {boolean} flip */
 function sentence({ array }, { stride, dilation }, flip) {
-  const holes = (/** @type {number} */ number, /** @type {string} */ name) => (number > 1 ? `holes in it: ${name} ${number}` : `no holes in it: ${name} 1`);
-  const w = '<b class="w">w</b>', x = '<b class="x">x</b>', gy = '<b class="y">gy</b>';
-  if (array === "y") return `<b class="y">y</b>: ${w}${flip ? ", flipped," : ""} slides over ${x}; ${holes(dilation, "dilation")}; each step: stride ${stride}.`;
-  if (array === "gw") return `<b class="w">gw</b>: ${gy} slides over ${x}; ${holes(stride, "stride")}; each step: dilation ${dilation}.${stride !== dilation ? " <em>They have traded places.</em>" : ""}`;
+  const holes = (/** @type {number} */ number, /** @type {string} */ name) =>
+    number > 1 ? `holes in it: ${name} ${number}` : `no holes in it: ${name} 1`;
+  const w = '<b class="w">w</b>',
+    x = '<b class="x">x</b>',
+    gy = '<b class="y">gy</b>';
+  if (array === "y")
+    return `<b class="y">y</b>: ${w}${flip ? ", flipped," : ""} slides over ${x}; ${holes(dilation, "dilation")}; each step: stride ${stride}.`;
+  if (array === "gw")
+    return `<b class="w">gw</b>: ${gy} slides over ${x}; ${holes(stride, "stride")}; each step: dilation ${dilation}.${stride !== dilation ? " <em>They have traded places.</em>" : ""}`;
   return `<b class="x">gx</b>: ${w}${flip ? "" : ", backwards,"} slides over ${gy}; ${[dilation > 1 ? `holes in w: dilation ${dilation}` : "", stride > 1 ? `holes in gy: stride ${stride}` : ""].filter(Boolean).join("; ") || "no holes"}; each step: 1.`;
 }
