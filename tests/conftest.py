@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import chromium, sized
+from browser import chromium, eventually, sized
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -46,6 +46,7 @@ def at(browser: Any, explain_page: Path) -> Any:
         sized(browser, width, height, **asked)
         browser.get("about:blank")
         browser.get(f"{explain_page.as_uri()}#{link}" if link else explain_page.as_uri())
+        assert eventually(lambda: browser.execute_script("return 'ready' in document.documentElement.dataset"))
         return browser
 
     browser.get_log("browser")

@@ -34,7 +34,10 @@ let arrived = 0;
 addEventListener('pointerover', () => { arrived = performance.now(); }, true);
 addEventListener('pointerover', () => { document.body.offsetHeight; taken.push(performance.now() - arrived); });
 """
-PAINTED = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+PAINTED = """
+return 'ready' in document.documentElement.dataset
+  ? performance.getEntriesByName('first-contentful-paint')[0]?.startTime : null;
+"""
 CENTRES = """
 return [...document.querySelectorAll(`#grid-${arguments[0]} [role=gridcell]`)].map((cell) => {
   const box = cell.getBoundingClientRect();

@@ -5,7 +5,7 @@ import { Controls } from "./controls.js";
 import { evaluate, touches } from "./definition.js";
 import { Derivation } from "./derivation.js";
 import { get, make } from "./dom.js";
-import { spell } from "./geometry.js";
+import { shapes, spell } from "./geometry.js";
 import { Grids } from "./grids.js";
 import { decode, encode } from "./link.js";
 import { Matrix } from "./matrix.js";
@@ -29,13 +29,13 @@ function opened() {
 }
 
 const store = new Store(opened());
-new Controls(store);
-new Grids(store);
-new Pairs(store);
-new Derivation(store);
-new Strips(store);
-new Matrix(store);
-new Picture(store);
+
+/** Builds the parts and shows everything once. */
+function begin() {
+  for (const Part of [Controls, Grids, Pairs, Derivation, Strips, Matrix, Picture]) new Part(store);
+  store.start();
+  document.documentElement.dataset.ready = "";
+}
 
 // ---- the link
 
@@ -106,7 +106,12 @@ get("copy-link").addEventListener("click", async () => {
   await copy(new URL(link, location.href).href);
   get("copied-link").textContent = "Copied.";
 });
-store.start();
+const LARGE = 300; // entries of x, w and y in view
+const { x, w, y } = shapes(store.g);
+const entries = [x, w, y].reduce((sum, [, rows, columns]) => sum + rows * columns, 0);
+// thousands of cells take their time: the head of the page is painted before them
+if (entries > LARGE) requestAnimationFrame(() => setTimeout(begin));
+else begin();
 
 /** For the console, and for the tests that hold these numbers against the definition in Python. */
 Object.assign(globalThis, {

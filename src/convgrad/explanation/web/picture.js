@@ -94,7 +94,8 @@ export class Picture {
   /** @param {Store} store */
   constructor(store) {
     this.store = store;
-    this.image = sample();
+    /** @type {Plane | null} none yet: the sample, drawn when it is first seen */
+    this.image = null;
     this.visible = false;
     get("filter").append(...[...Object.keys(FILTERS), OWN].map((name) => new Option(name, name)));
     for (const id of ["filter", "loss"]) get(id).addEventListener("change", () => this.#soon());
@@ -172,6 +173,7 @@ export class Picture {
   }
 
   #draw() {
+    this.image ??= sample();
     const weights = this.#weights();
     const { y, gx } = filtered(this.image, weights, this.store.g, get("loss").value);
     paint(get("picture-x"), this.image, false);
