@@ -74,6 +74,9 @@ class Value:
     def __and__(self, other: Value) -> Value:
         return self.home.value(f"and {self.type} {self.name}, {other.name}", self.type)
 
+    def __or__(self, other: Value) -> Value:
+        return self.home.value(f"or {self.type} {self.name}, {other.name}", self.type)
+
 
 @dataclass
 class Loop:
@@ -156,6 +159,10 @@ class Function:
     def store(self, value: Value, pointer: Value) -> None:
         self.line(f"store {value.type} {value.name}, ptr {pointer.name}, align {_align(value.type)}")
 
+    def add_atomically(self, pointer: Value, number: int) -> Value:
+        """Add to the i64 at `pointer`; what stood there. Orders the memory of those who meet there."""
+        return self.value(f"atomicrmw add ptr {pointer.name}, i64 {number} acq_rel", "i64")
+
     # --- vectors
 
     def first_lanes(self, count: Value, kind: str) -> Value:
@@ -183,6 +190,11 @@ class Function:
         lanes, element = kind[1:-1].split(" x ")
         first = self.value(f"insertelement {kind} poison, {element} {scalar.name}, i32 0", kind)
         return self.value(f"shufflevector {kind} {first.name}, {kind} poison, <{lanes} x i32> zeroinitializer", kind)
+
+    def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
+        """Lanes of two vectors: numbers from the vector's length on mean lanes of `b`."""
+        mask = ", ".join(f"i32 {lane}" for lane in lanes)
+        return self.value(f"shufflevector {a.type} {a.name}, {b.type} {b.name}, <{len(lanes)} x i32> <{mask}>", a.type)
 
     def zero(self, kind: str) -> Value:
         return Value("zeroinitializer" if kind.startswith("<") else self.constant(0, kind).name, kind, self)

@@ -7,9 +7,9 @@ phases in which that is true again. So all three roles are sums over taps of pro
     gx[:, q] = sum over taps t of  w[t].T @ gy[:, q - shift(t)]
     gw[t]    = sum over q of       gy[:, q] @ x[:, q + shift(t)].T
 
-`passes` turns a geometry into taps and phases, `layout` cuts it into tiles, `data_kernel` and `weight_kernel` print
-the two loop nests, `runs` fills their records. Everything about a geometry is a number in a record: one compiled
-kernel per dtype and ISA serves them all.
+`passes` turns a geometry into taps and phases, `layout` cuts it into tiles, `data_kernel`, `outer_kernel` and
+`weight_kernel` print the loop nests, `runs` fills their records. Everything about a geometry is a number in a record:
+three compiled kernels per dtype and ISA serve them all.
 
 Zeros stand for padding in the panels, and zero times infinity is NaN. So a weight (or, for the weight gradient, a
 result) that is not finite sends the call to `taps`, which stores no zeros.
@@ -20,6 +20,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 
@@ -31,16 +32,29 @@ from ...machine import Machine
 from ...plan import Plan, Proposal
 from ..matmul import IM2COL, TAPS
 from ..record import Algorithm, Array
-from . import data_kernel, weight_kernel
-from .layout import Layout, data_layout, weight_layout
+from . import data_kernel, outer_kernel, weight_kernel
+from .layout import Layout, OuterLayout, data_layout, outer_layout, weight_layout
 from .passes import Pass, passes
-from .runs import DataLaunch, WeightLaunch, prepare_data, prepare_weight, run_data, run_weight, totals_bytes
+from .runs import (
+    DataLaunch,
+    OuterLaunch,
+    WeightLaunch,
+    outer_totals_bytes,
+    prepare_data,
+    prepare_outer,
+    prepare_weight,
+    run_data,
+    run_outer,
+    run_weight,
+    totals_bytes,
+)
 
 ELEMENTS = {"float32": "float", "float64": "double"}
 # of one core for float32 and AVX-512; coarse, it only orders the candidates
 OPERATIONS_PER_SECOND = 1.3e11
 SECONDS_PER_PASS = 5e-6
 SMALL_OPERATIONS = 1 << 21  # a call with fewer runs on the caller's thread
+LEAST_FILLED = 0.6  # of vectors along output channels; below, vectors along positions are faster
 MOST_PREPARED = 4096
 WORKSPACE_LIMIT = 32 << 20  # of the rare call that goes to `taps`
 
@@ -51,13 +65,15 @@ class Steps:
 
     isa: str
     walked: Geometry  # the geometry that the passes walk: one axis where all positions are alike
-    steps: tuple[tuple[Pass, Layout], ...]
+    steps: tuple[tuple[Pass, Layout | OuterLayout], ...]
 
     def __str__(self) -> str:
         _, layout = self.steps[0]
         count = f"{len(self.steps)} passes, " if len(self.steps) > 1 else ""
-        tile = "x".join(map(str, layout.tile))
-        return f"{self.isa}, {count}tile {tile}, ic {layout.channels_together}, {layout.together} images an item"
+        rows = f"oc {layout.rows_together}, " if isinstance(layout, OuterLayout) else ""
+        panels = layout.panels if isinstance(layout, OuterLayout) else layout
+        tile = "x".join(map(str, panels.tile))
+        return f"{self.isa}, {count}tile {tile}, {rows}ic {panels.channels_together}, {panels.together} images an item"
 
 
 def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int) -> Proposal | str:
@@ -70,11 +86,19 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     target = target_of(machine.isa)
     lanes = target.vector_bytes // itemsize
     ic, oc = g.in_channels_per_group, g.out_channels_per_group
+    steps: tuple[tuple[Pass, Layout | OuterLayout], ...]
     if role == "weight_grad":
-        steps = tuple((p, weight_layout(p, oc, ic, lanes, itemsize)) for p in passes("forward", g))
-        layout = steps[0][1]
-        workspace = layout.scratch * itemsize + totals_bytes(g, layout, itemsize)
-        chain = layout.together * layout.run // lanes + math.log2(lanes) + 3
+        (walk,) = passes("forward", g)
+        if _fills_vectors(oc, lanes):
+            outer = outer_layout(walk, oc, ic, lanes, itemsize)
+            steps = ((walk, outer),)
+            workspace = outer.scratch * itemsize + outer_totals_bytes(g, outer, itemsize)
+            chain = outer.panels.together * math.prod(outer.panels.tile) + 3.0
+        else:
+            layout = weight_layout(walk, oc, ic, lanes, itemsize)
+            steps = ((walk, layout),)
+            workspace = layout.scratch * itemsize + totals_bytes(g, layout, itemsize)
+            chain = layout.together * layout.run // lanes + math.log2(lanes) + 3
     else:
         rows, channels = (oc, ic) if role == "forward" else (ic, oc)
         steps = tuple((p, data_layout(p, rows, channels, lanes, itemsize)) for p in passes(role, g))
@@ -87,6 +111,11 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     return Proposal(seconds, workspace, 0.5 * (chain + 1), Steps(target.name, g, steps))
 
 
+def _fills_vectors(rows: int, lanes: int) -> bool:
+    """Whether vectors along the output channels are mostly full."""
+    return rows / (-(-rows // lanes) * lanes) >= LEAST_FILLED
+
+
 def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
     """Compute `plan.role` of arrays `a` and `b` into `out`."""
     parameters = plan.parameters
@@ -96,12 +125,13 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
     if parameters.walked.rank != plan.geometry.rank:
         a, b = (array.reshape(*array.shape[:2], math.prod(array.shape[2:])) for array in (a, b))
         target = _joined(target)
-    weight = plan.role == "weight_grad"
-    if not weight:
+    if plan.role != "weight_grad":
         b = np.ascontiguousarray(b)
-    kernel = _kernel(weight, plan.dtype, parameters.isa).call
+    kernel = _kernel(_module(plan.role, parameters), plan.dtype, parameters.isa).call
     ready = _ready(plan, parameters, a.strides, b.strides, target.strides)
-    if isinstance(ready, WeightLaunch):
+    if isinstance(ready, OuterLaunch):
+        run_outer(ready, kernel, a, b, target)
+    elif isinstance(ready, WeightLaunch):
         run_weight(ready, kernel, a, b, target)
     else:
         run_data(ready, kernel, a, b, target)
@@ -111,13 +141,12 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
         out[...] = target.reshape(out.shape)
 
 
+Ready = OuterLaunch | WeightLaunch | list[DataLaunch]
 # launches that are ready, by the identity of their plan's parameters, which they keep alive
-_prepared: dict[tuple[object, ...], tuple[Steps, WeightLaunch | list[DataLaunch]]] = {}
+_prepared: dict[tuple[object, ...], tuple[Steps, Ready]] = {}
 
 
-def _ready(
-    plan: Plan, parameters: Steps, a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...]
-) -> WeightLaunch | list[DataLaunch]:
+def _ready(plan: Plan, parameters: Steps, a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...]) -> Ready:
     threads = settings.num_threads() or Machine.here().cores
     key = (id(parameters), plan.geometry.batch, a, b, out, threads)
     found = _prepared.get(key)
@@ -130,14 +159,17 @@ def _ready(
 
 def _prepare(
     plan: Plan, parameters: Steps, a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...], threads: int
-) -> WeightLaunch | list[DataLaunch]:
+) -> Ready:
     g = parameters.walked.with_batch(plan.geometry.batch)
     itemsize = np.dtype(plan.dtype).itemsize
     threads = 1 if plan.operations < SMALL_OPERATIONS else threads
     if plan.role == "weight_grad":
         ((p, layout),) = parameters.steps
+        if isinstance(layout, OuterLayout):
+            return prepare_outer(g, p, layout, a, b, itemsize, threads)
         return prepare_weight(g, p, layout, a, b, itemsize, threads)
-    return prepare_data(g, parameters.steps, plan.role == "input_grad", a, out, itemsize, threads)
+    walks = tuple((p, layout) for p, layout in parameters.steps if isinstance(layout, Layout))
+    return prepare_data(g, walks, plan.role == "input_grad", a, out, itemsize, threads)
 
 
 def _zeros_met_infinity(plan: Plan, w: Array, result: Array) -> bool:
@@ -181,13 +213,20 @@ def kernel_text(plan: Plan) -> str:
     """The LLVM IR of the kernel that runs `plan`."""
     parameters = plan.parameters
     assert isinstance(parameters, Steps)
-    text = weight_kernel.text if plan.role == "weight_grad" else data_kernel.text
-    return text(ELEMENTS[plan.dtype], target_of(parameters.isa))
+    text: str = _module(plan.role, parameters).text(ELEMENTS[plan.dtype], target_of(parameters.isa))
+    return text
+
+
+def _module(role: str, parameters: Steps) -> ModuleType:
+    """The module that prints the kernel."""
+    if role != "weight_grad":
+        return data_kernel
+    return outer_kernel if isinstance(parameters.steps[0][1], OuterLayout) else weight_kernel
 
 
 @functools.cache
-def _kernel(weight: bool, dtype: str, isa: str) -> jit.Kernel:
-    module, target = weight_kernel if weight else data_kernel, target_of(isa)
+def _kernel(module: ModuleType, dtype: str, isa: str) -> jit.Kernel:
+    target = target_of(isa)
     return jit.compile_kernel(module.NAME, module.text(ELEMENTS[dtype], target), target)
 
 

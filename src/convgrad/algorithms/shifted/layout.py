@@ -14,6 +14,12 @@ from .passes import Pass, Triple, triple
 WEIGHT_BYTES = 20 << 10
 PANEL_BYTES = 256 << 10
 BUFFER_BYTES = 256 << 10
+# of the outer kernel: positions between two additions to the totals; totals, panel and gy of a block share the
+# second-level cache
+OUTER_POSITIONS = 512
+OUTER_ROWS = 256
+OUTER_ENTRIES = 96 << 10
+OUTER_PANEL_BYTES = 512 << 10
 # of the weight kernel: positions that an accumulator sums, so that adding its lanes is a small part of the work
 GRADIENT_POSITIONS = 1536
 GRADIENT_PANEL_BYTES = 384 << 10
@@ -61,6 +67,57 @@ def weight_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) 
     return _layout(p, rows, channels, lanes, positions, channels, GRADIENT_PANEL_BYTES // itemsize)
 
 
+@dataclass(frozen=True, slots=True)
+class OuterLayout:
+    """How the outer kernel cuts a weight gradient into blocks; lengths count elements."""
+
+    panels: Layout
+    rows_together: int
+    total_pitch: int  # rows of a block, up to whole vectors
+    column_pitch: int  # columns of a block, up to whole vectors
+    gy_pitch: int  # rows that lie beside each other for a position of gy
+    run: int  # positions of a block of gy
+    temp_pitch: int
+    temp_at: int
+    positions_at: int
+    totals_at: int
+    scratch: int
+
+    @property
+    def entries(self) -> int:
+        return self.total_pitch * self.column_pitch
+
+
+def outer_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) -> OuterLayout:
+    """The same sums as `weight_layout`, for vectors along the rows."""
+    rows_together = _even(rows, OUTER_ROWS, lanes)
+    pitch = _up(rows_together, lanes)
+    taps = max(1, len(p.offsets))
+    block = max(1, OUTER_ENTRIES * 4 // itemsize // (pitch * taps))
+    panels = _layout(p, 0, channels, lanes, OUTER_POSITIONS, block, OUTER_PANEL_BYTES // itemsize)
+    count = math.prod(panels.tile)
+    # what is turned comes in whole vectors of positions, the last of them past the end
+    run, temp_pitch = _up(panels.together * count, lanes) + lanes, _up(count, lanes) + lanes
+    gy_pitch = min(4 * lanes, pitch)
+    column_pitch = _up(panels.channels_together * taps, lanes)
+    temp_at = panels.buffer_at + -(-pitch // (4 * lanes)) * run * gy_pitch
+    positions_at = temp_at + max(lanes * temp_pitch, 2 * lanes * lanes)
+    totals_at = _up(positions_at + run * 8 // itemsize, lanes)
+    return OuterLayout(
+        panels=panels,
+        rows_together=rows_together,
+        total_pitch=pitch,
+        column_pitch=column_pitch,
+        gy_pitch=gy_pitch,
+        run=run,
+        temp_pitch=temp_pitch,
+        temp_at=temp_at,
+        positions_at=positions_at,
+        totals_at=totals_at,
+        scratch=totals_at + 2 * pitch * column_pitch,
+    )
+
+
 def _layout(
     p: Pass, rows: int, channels: int, lanes: int, positions: int, channel_block: int, panel_elements: int
 ) -> Layout:
@@ -94,6 +151,15 @@ def _layout(
         lanes=lanes,
         slack=slack,
     )
+
+
+def _even(size: int, most: int, multiple: int) -> int:
+    """The length of even cuts of `size`, each a multiple but the last, and at most `most`."""
+    return min(size, _up(-(-size // -(-size // most)), multiple))
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
 
 
 def _tile(output: Triple, reach: Triple, positions: int) -> Triple:

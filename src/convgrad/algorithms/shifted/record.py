@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...jit.ir import Function, Value
 
-POINTERS = ("x", "w", "y", "shifts", "places", "phases", "counter", "scratch", "totals")
+POINTERS = ("x", "w", "y", "shifts", "places", "phases", "counter", "scratch", "totals", "done")
 AXES = ("d", "h", "w")  # a convolution of lower rank has leading axes of extent one
 NUMBERS = (
     *("items", "images", "together", "groups", "rows", "channels", "channels_together", "taps", "phase_count"),
@@ -17,7 +17,9 @@ NUMBERS = (
     *(f"x_{axis}" for axis in ("n", "c", *AXES)),
     *(f"y_{axis}" for axis in ("n", "c", *AXES)),
     *("w_group", "w_row", "w_channel"),  # of the data kernel
-    *("ranges", "channel_blocks", "column_pitch", "slack"),  # of the weight kernel
+    *("ranges", "channel_blocks", "column_pitch", "slack"),  # of the weight kernels
+    *("row_blocks", "rows_together", "total_pitch", "gy_pitch"),  # of the outer kernel
+    *("temp_pitch", "temp_at", "positions_at", "totals_at"),
 )
 FIELDS = (*POINTERS, *NUMBERS)
 

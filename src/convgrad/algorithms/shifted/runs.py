@@ -14,11 +14,12 @@ from ...geometry import Geometry
 from ..compensated import CompensatedSum
 from ..record import Array
 from .launch import Kernel, Launch, prepared
-from .layout import Layout
+from .layout import Layout, OuterLayout
 from .passes import Pass
 from .record import AXES
 
 MOST_RANGES = 16
+LEAST_ITEMS = 16  # of the outer kernel: fewer blocks than these are cut into ranges of tiles
 TOTALS_BYTES = 8 << 20
 
 Strides = tuple[int, ...]
@@ -125,6 +126,71 @@ def run_weight(weight: WeightLaunch, kernel: Kernel, gy: Array, x: Array, gw: Ar
         found = totals[:, block, :, 0, :, : part.shape[2] * taps]
         for group in range(groups):
             part[group] = _added(found[group]).reshape(part.shape[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class OuterLaunch:
+    """The outer kernel, with the shapes of what its items share: totals, and a count for each block."""
+
+    launch: Launch
+    totals: int
+    blocks: int
+
+
+def prepare_outer(
+    g: Geometry, p: Pass, layout: OuterLayout, gradient: Strides, source: Strides, itemsize: int, threads: int
+) -> OuterLaunch:
+    """weight_grad, for gy and x with these byte strides."""
+    rows, channels, taps = g.out_channels_per_group, g.in_channels_per_group, len(p.offsets)
+    panels = layout.panels
+    row_blocks, channel_blocks = _outer_blocks(g, layout)
+    blocks = g.groups * row_blocks * channel_blocks
+    pieces = -(-g.batch // panels.together) * math.prod(_tiles(p, panels))
+    ranges = min(_outer_ranges(g, layout), pieces)
+    fields = _common(g, p, panels, source, gradient, itemsize) | {
+        "items": blocks * ranges,
+        "rows": rows,
+        "channels": channels,
+        "ranges": ranges,
+        "channel_blocks": channel_blocks,
+        "row_blocks": row_blocks,
+        "w_row": channels * taps,
+        "slack": panels.slack,
+        "run": layout.run,
+    }
+    own = ("rows_together", "total_pitch", "column_pitch", "gy_pitch", "temp_pitch", "temp_at", "positions_at")
+    fields |= {name: getattr(layout, name) for name in (*own, "totals_at")}
+    columns = np.arange(panels.channels_together)[:, None] * panels.panel_size + np.array(panels.shifts)
+    tables = {"shifts": columns.astype(np.int64), "phases": np.array(panels.phases, np.int64)}
+    launch = prepared(fields, tables, layout.scratch, itemsize, threads)
+    return OuterLaunch(launch, 2 * layout.entries * blocks * ranges if ranges > 1 else 0, blocks)
+
+
+def run_outer(outer: OuterLaunch, kernel: Kernel, gy: Array, x: Array, gw: Array) -> None:
+    target = gw if gw.flags.c_contiguous else np.empty(gw.shape, gw.dtype)
+    totals, done = np.empty(outer.totals, gw.dtype), np.zeros(outer.blocks, np.int64)
+    outer.launch.fire(kernel, x=x, y=gy, w=target, totals=totals, done=done)
+    if target is not gw:
+        gw[...] = target
+
+
+def outer_totals_bytes(g: Geometry, layout: OuterLayout, itemsize: int) -> int:
+    """Bytes that the totals of all items take."""
+    ranges = _outer_ranges(g, layout)
+    return 2 * layout.entries * g.groups * math.prod(_outer_blocks(g, layout)) * ranges * itemsize if ranges > 1 else 0
+
+
+def _outer_blocks(g: Geometry, layout: OuterLayout) -> tuple[int, int]:
+    """Blocks of a group: of its output channels, of its input channels."""
+    return (
+        -(-g.out_channels_per_group // layout.rows_together),
+        -(-g.in_channels_per_group // layout.panels.channels_together),
+    )
+
+
+def _outer_ranges(g: Geometry, layout: OuterLayout) -> int:
+    """How many ranges of tiles are summed apart, so that threads can share them; one where blocks are enough."""
+    return -(-LEAST_ITEMS // (g.groups * math.prod(_outer_blocks(g, layout))))
 
 
 def totals_bytes(g: Geometry, layout: Layout, itemsize: int) -> int:
