@@ -1,0 +1,118 @@
+"""How a problem fills lanes: its tiles in pairs, its pairs in lanes, its lanes in tasks; sizes of all buffers.
+
+Pure arithmetic on a geometry; chosen for one image, never from the batch or the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ...geometry import Axis, Geometry, joined
+from .split import Split
+
+RANGES = 8  # of tasks whose weight gradients are summed apart, so that threads can share them
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """The parameters of a plan."""
+
+    isa: str
+    lanes: int
+    role: str
+    geometry: Geometry  # of one image
+    splits: tuple[Split, Split, Split]  # a lower rank has leading axes of one position
+    apart: bool  # lanes hold groups; else tiles of one group
+
+    def __str__(self) -> str:
+        lengths = joined(split.length for split in self.splits[3 - self.geometry.rank :])
+        phases = f", {self.phases} phases" if self.phases > 1 else ""
+        return f"{self.isa}, transforms of {lengths}, {self.tiles} tiles an image{phases}, lanes hold {self.filled_with}"
+
+    @property
+    def filled_with(self) -> str:
+        return "groups" if self.apart else "tiles"
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return tuple(split.length for split in self.splits)
+
+    @property
+    def entries(self) -> int:
+        """Numbers of one tile."""
+        return math.prod(self.lengths)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of one channel of one image."""
+        return math.prod(split.residues * split.tiles for split in self.splits)
+
+    @property
+    def pairs(self) -> int:
+        return -(-self.tiles // 2)
+
+    @property
+    def phases(self) -> int:
+        return math.prod(split.phases for split in self.splits)
+
+    @property
+    def units(self) -> int:
+        """What has a weight of its own: groups, or as many of them as lanes."""
+        return -(-self.geometry.groups // self.lanes) if self.apart else self.geometry.groups
+
+    def tasks(self, batch: int) -> int:
+        """Tasks of one unit."""
+        return batch * self.pairs if self.apart else -(-batch * self.pairs // self.lanes)
+
+    @property
+    def rows(self) -> int:
+        """Channels per group that a spectrum is made for: those in the lanes of the weight."""
+        g = self.geometry
+        return g.in_channels_per_group if self.role == "input_grad" else g.out_channels_per_group
+
+    @property
+    def channels(self) -> int:
+        """Channels per group on the other side."""
+        g = self.geometry
+        return g.out_channels_per_group if self.role == "input_grad" else g.in_channels_per_group
+
+    @property
+    def blocks(self) -> int:
+        """Runs of lanes that the weight of a unit takes."""
+        return 1 if self.apart else -(-self.rows // self.lanes)
+
+    @property
+    def weight_rows(self) -> int:
+        """Rows of the weight's spectrum in one block."""
+        return self.channels * self.phases * (self.rows if self.apart else 1)
+
+    # --- in elements
+
+    @property
+    def pitch(self) -> int:
+        """From line to line of a row: one entry more than needed, or a column would fill few sets of the cache."""
+        extra = 1 if self.entries > self.lengths[2] else 0
+        return (self.lengths[2] + extra) * 2 * self.lanes
+
+    @property
+    def row(self) -> int:
+        return self.lengths[0] * self.lengths[1] * self.pitch
+
+    @property
+    def scratch(self) -> int:
+        """Of one thread: the spectra of both sides."""
+        inputs = self.channels * (1 if self.role == "input_grad" else self.phases)
+        results = self.rows * (self.phases if self.role == "input_grad" else 1)
+        return (inputs + results) * self.row
+
+    @property
+    def shared(self) -> int:
+        """Of all threads: the spectrum of the weight; for its gradient a sum and its rest in each range."""
+        weight = self.units * self.blocks * self.weight_rows * self.row
+        return 2 * RANGES * weight if self.role == "weight_grad" else weight
+
+
+def three_axes(g: Geometry) -> tuple[Axis, Axis, Axis]:
+    first, second, third = (Axis(1, 1),) * (3 - g.rank) + g.axes
+    return first, second, third
