@@ -48,7 +48,7 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     tiling = choose_tiling(role, geometry.with_batch(1), machine.isa, itemsize, workspace_limit)
     if tiling is None:
         return f"its spectra take more than the limit of {workspace_limit >> 20} MiB"
-    workspace = (tiling.scratch + tiling.shared) * itemsize
+    workspace = (tiling.scratch + tiling.shared(itemsize)) * itemsize
     return Proposal(seconds(tiling, itemsize), workspace, error_bound(tiling), tiling, "norm")
 
 

@@ -40,7 +40,7 @@ def choose_tiling(role: str, g: Geometry, isa: str, itemsize: int, workspace_lim
             continue
         for apart in (False, True) if g.groups > 1 else (False,):
             tiling = Tiling(isa, lanes, role, g, splits, apart)
-            if (tiling.scratch + tiling.shared) * itemsize <= workspace_limit:
+            if (tiling.scratch + tiling.shared(itemsize)) * itemsize <= workspace_limit:
                 found = seconds(tiling, itemsize)
                 if best is None or found < best[0]:
                     best = found, tiling
@@ -68,8 +68,7 @@ def _candidates(splits: list[Split]) -> list[Split]:
 def seconds(t: Tiling, itemsize: int) -> float:
     """One image on one thread."""
     tasks = t.units * t.tasks(1)
-    inputs = t.channels * (1 if t.role == "input_grad" else t.phases)
-    results = t.rows * (t.phases if t.role == "input_grad" else 1)
+    inputs, results = t.inputs, t.results
     away = OUTSIDE_CACHE if t.row * itemsize > CACHE_BYTES else 1.0
     transform = STAGE_CYCLES * away * sum(len(stages(length)) for length in t.lengths)
     weights = t.units * t.blocks * t.weight_rows

@@ -27,7 +27,8 @@ TRANSFORM = (
 )
 PRODUCT = (
     *("a", "b", "out", "lost"),
-    *("channels", "row_count", "a_pitch", "b_pitch", "b_block", "out_pitch", "outer", "inner", "pitch"),
+    *("channels", "row_count", "a_pitch", "out_pitch", "outer", "inner", "pitch"),
+    *("b_width", "b_pitch", "b_block"),  # of `multiply`: lanes kept of an entry, and from row to row, block to block
 )
 POINTERS = {"array", "buffer", "offsets", "bounds", "rows", "flags", "scale", "turn", "a", "b", "out", "lost"}
 ROW = 4  # numbers of a row's entry: its offset in the array, and where its bounds lie for each axis
@@ -149,7 +150,7 @@ def _column(element: str, target: Target, backward: bool) -> Function:
         row = f.at(f.arg("stages"), "i64", place * 3)
         radix, legs, first = (f.load("i64", f.at(row, "i64", k)) for k in range(3))
         factors = f.at(f.arg("twiddles"), element, first)
-        for size, butterfly in ((2, _butterfly2), (3, _butterfly3), (4, _butterfly4)):
+        for size, butterfly in _BUTTERFLIES.items():
             with f.when(radix.equals(size), f"radix{size}"):
                 # the first butterfly of each block turns nothing
                 for turned, start, stop in ((False, f.i64(0), f.i64(1)), (True, f.i64(1), legs)):
@@ -180,8 +181,12 @@ Complex = tuple[Value, Value]
 
 
 def _times(f: Function, target: Target, a: Complex, b: Complex) -> Complex:
-    real = f.fma(a[0], b[0], f.value(f"fneg {a[1].type} {(a[1] * b[1]).name}", a[1].type), target.fma)
+    real = f.fma(a[0], b[0], _negative(f, a[1] * b[1]), target.fma)
     return real, f.fma(a[0], b[1], a[1] * b[0], target.fma)
+
+
+def _negative(f: Function, a: Value) -> Value:
+    return f.value(f"fneg {a.type} {a.name}", a.type)
 
 
 def _sum(a: Complex, b: Complex) -> Complex:
@@ -209,8 +214,9 @@ def _butterfly3(f: Function, target: Target, kind: str, z: list[Complex]) -> lis
     ]
 
 
-# sqrt(3)/2, rounded to the dtype: LLVM takes no float constant with more digits
+# sqrt(3)/2 and sqrt(1/2), rounded to the dtype: LLVM takes no float constant with more digits
 _ROOT = {"float": 0.8660253882408142, "double": 0.8660254037844386}
+_DIAGONAL = {"float": 0.7071067690849304, "double": 0.7071067811865476}
 
 
 def _butterfly4(f: Function, target: Target, kind: str, z: list[Complex]) -> list[Complex]:
@@ -219,10 +225,24 @@ def _butterfly4(f: Function, target: Target, kind: str, z: list[Complex]) -> lis
     return [_sum(even, odd), (a[0] + b[1], a[1] - b[0]), _difference(even, odd), (a[0] - b[1], a[1] + b[0])]
 
 
-def multiply(element: str, target: Target, apart: bool) -> str:
-    """out[m] = sum over channels c of a[c] * b[c, m], entry by entry.
+def _butterfly8(f: Function, target: Target, kind: str, z: list[Complex]) -> list[Complex]:
+    element = kind[1:-1].split(" x ")[1]
+    diagonal = f.splat(f.constant(_DIAGONAL[element], element), kind)
+    even = _butterfly4(f, target, kind, [_sum(a, b) for a, b in zip(z[:4], z[4:], strict=True)])
+    (a, b, c, d) = (_difference(p, q) for p, q in zip(z[:4], z[4:], strict=True))
+    b = (b[0] + b[1]) * diagonal, (b[1] - b[0]) * diagonal  # an eighth of a turn
+    d = (d[1] - d[0]) * diagonal, _negative(f, (d[0] + d[1]) * diagonal)  # three eighths
+    odd = _butterfly4(f, target, kind, [a, b, (c[1], _negative(f, c[0])), d])
+    return [z for pair in zip(even, odd, strict=True) for z in pair]
 
-    b holds m in its lanes, all lanes of `a` meet the same number; `apart`: each lane of `a` meets its own.
+
+_BUTTERFLIES = {2: _butterfly2, 3: _butterfly3, 4: _butterfly4, 8: _butterfly8}
+
+
+def multiply(element: str, target: Target, apart: bool) -> str:
+    """out[m] = sum over channels c of a[c] * b[c, m], entry by entry; `out` may be `a` where both have one row.
+
+    b holds m side by side, and all lanes of `a` meet the same number; `apart`: each lane of `a` meets its own.
     """
     lanes, kind = _vector(element, target)
     f = Function("multiply", "ptr record")
@@ -237,19 +257,22 @@ def multiply(element: str, target: Target, apart: bool) -> str:
             out = f.at(r["out"], element, m.index * r["out_pitch"])
             with f.loop(f"outer{rows}", 0, r["outer"]) as i, f.loop(f"inner{rows}", 0, r["inner"]) as j:
                 place = i.index * r["pitch"] + j.index * (2 * lanes)
+                b_place = (i.index * r["inner"] + j.index) * (r["b_width"] * 2)
                 zeros = [f.zero(kind)] * (2 * rows)
                 with f.loop(f"channel{rows}", 0, r["channels"], carried=zeros) as c:
                     x = f.at(r["a"], element, c.index * r["a_pitch"] + place)
                     x_real, x_imaginary = (f.load(kind, f.at(x, element, half * lanes)) for half in (0, 1))
-                    w = f.at(b, element, c.index * r["b_pitch"] + place)
+                    w = f.at(b, element, c.index * r["b_pitch"] + b_place)
                     after = []
                     for row in range(rows):
-                        at = f.at(w, element, r["b_block"] * row) if apart else f.at(w, element, row)
-                        w_real, w_imaginary = (_factor(f, at, element, kind, half * lanes, apart) for half in (0, 1))
+                        at = f.at(w, element, r["b_block"] * row if apart else row)
+                        w_real, w_imaginary = (
+                            f.load(kind, half) if apart else f.splat(f.load(element, half), kind)
+                            for half in (at, f.at(at, element, r["b_width"]))
+                        )
                         real, imaginary = c.carried[2 * row : 2 * row + 2]
                         real = f.fma(x_real, w_real, real, target.fma)
-                        minus = f.value(f"fneg {kind} {x_imaginary.name}", kind)
-                        real = f.fma(minus, w_imaginary, real, target.fma)
+                        real = f.fma(_negative(f, x_imaginary), w_imaginary, real, target.fma)
                         imaginary = f.fma(x_real, w_imaginary, imaginary, target.fma)
                         imaginary = f.fma(x_imaginary, w_real, imaginary, target.fma)
                         after += [real, imaginary]
@@ -260,11 +283,6 @@ def multiply(element: str, target: Target, apart: bool) -> str:
                     f.store(c.carried[2 * row + 1], f.at(y, element, lanes))
         done = m.index
     return f.text() + declare_fma(kind)
-
-
-def _factor(f: Function, at: Value, element: str, kind: str, offset: int, apart: bool) -> Value:
-    place = f.at(at, element, offset)
-    return f.load(kind, place) if apart else f.splat(f.load(element, place), kind)
 
 
 def accumulate(element: str, target: Target, apart: bool) -> str:
@@ -282,7 +300,7 @@ def accumulate(element: str, target: Target, apart: bool) -> str:
             block, lane = m.index // lanes, m.index % lanes
             target_at = (block * r["channels"] + c.index) * r["out_pitch"] + lane
         gy = f.at(r["a"], element, m.index * r["a_pitch"])
-        x = f.at(r["b"], element, c.index * r["b_pitch"])
+        x = f.at(r["b"], element, c.index * r["a_pitch"])
         with f.loop("outer", 0, r["outer"]) as i, f.loop("inner", 0, r["inner"]) as j:
             place = i.index * r["pitch"] + j.index * (2 * lanes)
             g, z = (

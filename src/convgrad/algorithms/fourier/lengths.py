@@ -10,14 +10,14 @@ import numpy as np
 
 from ..record import Array
 
-RADICES = (4, 3, 2)
+RADICES = (8, 4, 3, 2)
 
 
 def stages(length: int) -> tuple[int, ...]:
     """The radices of a transform, first stage first.
 
     >>> stages(96)
-    (4, 4, 3, 2)
+    (8, 4, 3)
     """
     found = []
     for radix in RADICES:
@@ -37,7 +37,7 @@ def good_lengths() -> Iterator[int]:
 
 def levels(length: int) -> int:
     """Rounded operations on the longest path through a transform, in units of a radix-2 stage."""
-    return sum({2: 1, 3: 2, 4: 2}[radix] for radix in stages(length))
+    return sum({2: 1, 3: 2, 4: 2, 8: 3}[radix] for radix in stages(length))
 
 
 @functools.cache

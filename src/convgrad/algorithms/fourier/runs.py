@@ -17,7 +17,7 @@ from . import kernels
 from .kernels import MOVE, PRODUCT, TRANSFORM
 from .lengths import stage_table, twiddles
 from .moves import Lanes, Moves, tile_lanes, tile_moves, weight_moves
-from .tiling import RANGES, Tiling
+from .tiling import Tiling
 
 CACHE_LINE = 64
 ELEMENTS = {"float32": "float", "float64": "double"}
@@ -61,22 +61,28 @@ class Machinery:
         self._move = _template(MOVE, common | {"scale": scale})
         self._transform = _template(TRANSFORM, common | stages)
         lines = tiling.lengths[0] * tiling.lengths[1]
-        pitches = {f"{name}_pitch": tiling.row for name in ("a", "b", "out")}
-        product = pitches | {"outer": lines, "inner": tiling.lengths[2], "pitch": tiling.pitch}
+        product = {"a_pitch": tiling.row, "out_pitch": tiling.row, "b_pitch": tiling.kept_row, "b_width": tiling.width}
+        product |= {"outer": lines, "inner": tiling.lengths[2], "pitch": tiling.pitch}
         self._product = _template(PRODUCT, product)
 
     def pack(self, moves: Moves, task: int, array: Array, buffer: Array, negative: bool = False) -> None:
         """Fill the rows of `buffer` from `array`; negative: with the imaginary parts negated."""
-        self._moved("pack", moves, task, array, buffer, turn=address(self._scale[2 if negative else 1 :]))
+        self._moved("pack", moves, moves.rows, task, array, buffer, turn=address(self._scale[2 if negative else 1 :]))
+
+    def pack_row(self, moves: Moves, row: int, task: int, array: Array, buffer: Array) -> None:
+        """One row of them."""
+        self._moved("pack", moves, moves.rows[row : row + 1], task, array, buffer, turn=address(self._scale[1:]))
 
     def unpack(self, moves: Moves, task: int, array: Array, buffer: Array, flags: Array) -> None:
         """Write the rows of `buffer` to `array`; `flags` become NaN where a number is not finite."""
-        self._moved("unpack", moves, task, array, buffer, flags=address(flags))
+        self._moved("unpack", moves, moves.rows, task, array, buffer, flags=address(flags))
 
-    def _moved(self, name: str, moves: Moves, task: int, array: Array, buffer: Array, **fields: int) -> None:
-        fields |= {"array": address(array), "buffer": address(buffer), "rows": address(moves.rows)}
+    def _moved(
+        self, name: str, moves: Moves, rows: Array, task: int, array: Array, buffer: Array, **fields: int
+    ) -> None:
+        fields |= {"array": address(array), "buffer": address(buffer), "rows": address(rows)}
         fields |= {"offsets": address(moves.offsets[task]), "bounds": address(moves.bounds[task])}
-        fields |= {"row_count": len(moves.rows)} | {f"step{axis}": step for axis, step in enumerate(moves.steps)}
+        fields |= {"row_count": len(rows)} | {f"step{axis}": step for axis, step in enumerate(moves.steps)}
         self._fire(name, self._move, MOVE, fields)
 
     def transform(self, buffer: Array, rows: int, backward: bool = False) -> None:
@@ -86,7 +92,7 @@ class Machinery:
     def multiply(self, a: Array, b: Array, out: Array, channels: int, rows: int, block: int) -> None:
         """out[m] = sum over c of a[c] * b[c, m]; block: rows of b from one run of lanes to the next."""
         fields = {"a": address(a), "b": address(b), "out": address(out)}
-        fields |= {"channels": channels, "row_count": rows, "b_block": block * self.tiling.row}
+        fields |= {"channels": channels, "row_count": rows, "b_block": block * self.tiling.kept_row}
         self._fire("multiply", self._product, PRODUCT, fields)
 
     def accumulate(self, a: Array, b: Array, out: Array, lost: Array, channels: int, rows: int) -> None:
@@ -104,39 +110,41 @@ class Machinery:
 def run_data(m: Machinery, ready: Ready, a: Array, w: Array, out: Array, workers: int) -> Array:
     """Fill `out` with forward or input_grad; returns which images hold a number that is not finite."""
     t = m.tiling
-    sources, results = len(ready.source.rows), len(ready.other.rows)
     count = len(ready.weight.offsets)
-    spectrum = aligned((count, t.weight_rows, t.row), m.dtype)
+    kept = (*t.lengths, 2, t.width)
+    spectrum = aligned((count, t.weight_rows, *kept), m.dtype)
 
-    def transform_weight(block: int, _: Array) -> None:
-        m.pack(ready.weight, block, w, spectrum[block])
-        m.transform(spectrum[block], t.weight_rows)
+    def transform_weight(block: int, scratch: Array) -> None:
+        for row in range(t.weight_rows):
+            m.pack_row(ready.weight, row, block, w, scratch)
+            m.transform(scratch, 1)
+            lines = scratch[0].reshape(*t.lengths[:2], -1, 2, t.lanes)
+            spectrum[block, row] = lines[:, :, : t.lengths[2], :, : t.width]
 
     flags = np.zeros((len(ready.lanes.image), 2, t.lanes), m.dtype)
+    block = t.weight_rows // (t.rows if t.apart else 1)
 
     def compute(task: int, scratch: Array) -> None:
         unit = task // (len(flags) // t.units)
+        done = scratch if t.in_place else scratch[t.inputs :]
         m.pack(ready.source, task, a, scratch)
-        m.transform(scratch, sources)
-        phases = results // t.rows
-        for phase in range(phases):
+        m.transform(scratch, t.inputs)
+        for phase in range(t.results // t.rows):
             here = spectrum[unit * t.blocks, phase * t.channels :]
-            done = scratch[sources + phase * t.rows :]
-            m.multiply(scratch, here, done, sources, t.rows, t.weight_rows // (t.rows if t.apart else 1))
-        m.transform(scratch[sources:], results, backward=True)
-        m.unpack(ready.other, task, out, scratch[sources:], flags[task])
+            m.multiply(scratch, here, done[phase * t.rows :], t.inputs, t.rows, block)
+        m.transform(done, t.results, backward=True)
+        m.unpack(ready.other, task, out, done, flags[task])
 
-    share(count, transform_weight, min(workers, count), (0, t.row), m.dtype)
-    share(len(flags), compute, min(workers, len(flags)), (sources + results, t.row), m.dtype)
+    share(count, transform_weight, workers, (1, t.row), m.dtype)
+    share(len(flags), compute, workers, (t.scratch // t.row, t.row), m.dtype)
     return np.unique(ready.lanes.image[np.isnan(flags)])
 
 
 def run_weight(m: Machinery, ready: Ready, gy: Array, x: Array, gw: Array, workers: int) -> bool:
     """Fill `gw`; returns whether it is finite."""
     t = m.tiling
-    sources, results = len(ready.source.rows), len(ready.other.rows)
     tasks = len(ready.lanes.image) // t.units
-    ranges = min(RANGES, tasks)
+    ranges = t.ranges(tasks, m.dtype.itemsize)
     totals = aligned((t.units, ranges, 2, t.blocks * t.weight_rows, t.row), m.dtype)
 
     def compute(item: int, scratch: Array) -> None:
@@ -146,9 +154,9 @@ def run_weight(m: Machinery, ready: Ready, gy: Array, x: Array, gw: Array, worke
         for task in range(tasks * part // ranges, tasks * (part + 1) // ranges):
             task += unit * tasks
             m.pack(ready.source, task, x, scratch)
-            m.pack(ready.other, task, gy, scratch[sources:], negative=True)
-            m.transform(scratch, sources + results)
-            m.accumulate(scratch[sources:], scratch, total, lost, sources, results)
+            m.pack(ready.other, task, gy, scratch[t.inputs :], negative=True)
+            m.transform(scratch, t.inputs + t.results)
+            m.accumulate(scratch[t.inputs :], scratch, total, lost, t.inputs, t.results)
         total += lost
 
     flags = np.zeros((t.units * t.blocks, 2, t.lanes), m.dtype)
@@ -162,9 +170,8 @@ def run_weight(m: Machinery, ready: Ready, gy: Array, x: Array, gw: Array, worke
         m.transform(found[0], t.weight_rows, backward=True)
         m.unpack(ready.weight, block, gw, found[0], flags[block])
 
-    items = t.units * ranges
-    share(items, compute, min(workers, items), (sources + results, t.row), m.dtype)
-    share(len(flags), finish, min(workers, len(flags)), (0, t.row), m.dtype)
+    share(t.units * ranges, compute, workers, (t.inputs + t.results, t.row), m.dtype)
+    share(len(flags), finish, workers, (0, t.row), m.dtype)
     return not np.isnan(flags).any()
 
 
@@ -172,6 +179,7 @@ def share(
     count: int, task: Callable[[int, Array], None], workers: int, scratch: tuple[int, int], dtype: np.dtype[np.generic]
 ) -> None:
     """Call `task` with every number below `count` and scratch memory of its thread's own."""
+    workers = min(workers, count)
     numbers = itertools.count()
     memory = [aligned(scratch, dtype) for _ in range(workers)]
     raised: list[BaseException] = []

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from ...geometry import Axis, Geometry, joined
 from .split import Split
 
-RANGES = 8  # of tasks whose weight gradients are summed apart, so that threads can share them
+# tasks of a weight gradient are summed in ranges, so that threads can share them; as many as these bytes hold
+MOST_RANGES = 8
+RANGES_BYTES = 12 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +102,45 @@ class Tiling:
         return self.lengths[0] * self.lengths[1] * self.pitch
 
     @property
-    def scratch(self) -> int:
-        """Of one thread: the spectra of both sides."""
-        inputs = self.channels * (1 if self.role == "input_grad" else self.phases)
-        results = self.rows * (self.phases if self.role == "input_grad" else 1)
-        return (inputs + results) * self.row
+    def width(self) -> int:
+        """Lanes that are kept of the weight's spectrum."""
+        return self.lanes if self.apart else min(self.rows, self.lanes)
 
     @property
-    def shared(self) -> int:
-        """Of all threads: the spectrum of the weight; for its gradient a sum and its rest in each range."""
-        weight = self.units * self.blocks * self.weight_rows * self.row
-        return 2 * RANGES * weight if self.role == "weight_grad" else weight
+    def kept_row(self) -> int:
+        """A row of it, without gaps."""
+        return self.entries * 2 * self.width
+
+    @property
+    def inputs(self) -> int:
+        """Rows that a task transforms forward; the weight gradient also its results."""
+        return self.channels * (1 if self.role == "input_grad" else self.phases)
+
+    @property
+    def results(self) -> int:
+        return self.rows * (self.phases if self.role == "input_grad" else 1)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether products overwrite what they multiply."""
+        return self.inputs == self.results == 1 and self.role != "weight_grad"
+
+    @property
+    def scratch(self) -> int:
+        """Of one thread: the spectra of both sides, or one row of the weight's."""
+        return (self.inputs + (0 if self.in_place else self.results)) * self.row
+
+    def ranges(self, tasks: int, itemsize: int) -> int:
+        """Runs of tasks whose weight gradients are summed apart: their sums, and what rounding took from them."""
+        fitting = RANGES_BYTES // (2 * self.units * self.blocks * self.weight_rows * self.row * itemsize)
+        return max(1, min(MOST_RANGES, tasks, fitting))
+
+    def shared(self, itemsize: int) -> int:
+        """Of all threads: the spectrum of the weight, or the sums of its gradient."""
+        count = self.units * self.blocks * self.weight_rows
+        if self.role == "weight_grad":
+            return 2 * self.ranges(MOST_RANGES, itemsize) * count * self.row
+        return count * self.kept_row
 
 
 def three_axes(g: Geometry) -> tuple[Axis, Axis, Axis]:
