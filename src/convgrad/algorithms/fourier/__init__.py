@@ -30,7 +30,7 @@ from ..shifted import SHIFTED
 from .cost import choose_tiling, seconds
 from .lengths import levels
 from .moves import Strides
-from .runs import Machinery, Ready, prepare, run_data, run_weight
+from .runs import Ready, prepare, run_data, run_weight
 from .tiling import Tiling
 
 SMALL_OPERATIONS = 1 << 21  # a call with fewer runs on the caller's thread
@@ -74,16 +74,15 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
     assert isinstance(tiling, Tiling)
     a, b = _plain(a, out.dtype), _plain(b, out.dtype)
     target = out if out.flags.aligned else np.empty_like(out)
-    ready = _ready(tiling, plan.geometry.batch, *(_in_elements(array) for array in (a, b, target)))
+    ready = _ready(tiling, plan.dtype, plan.geometry.batch, *(_in_elements(array) for array in (a, b, target)))
     workers = 1 if plan.operations < SMALL_OPERATIONS else settings.num_threads() or Machine.here().cores
-    machinery = Machinery(tiling, plan.dtype)
     if plan.role == "weight_grad":
-        if not run_weight(machinery, ready, a, b, target, workers):
+        if not run_weight(ready, a, b, target, workers):
             _run_directly(plan, a, b, target)
     else:
         if any(axis.stride > 1 or axis.dilation > 1 or axis.kernel < axis.stride for axis in plan.geometry.axes):
             target[...] = 0  # inputs that no tap reads
-        for image in run_data(machinery, ready, a, b, target, workers):
+        for image in run_data(ready, a, b, target, workers):
             one = slice(image, image + 1)
             _run_directly(plan, a[one], b, target[one])
     if target is not out:
@@ -91,17 +90,17 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
 
 
 # tables that are ready, by the identity of their tiling, which they keep alive
-_prepared: dict[tuple[object, ...], tuple[Tiling, Ready]] = {}
+_prepared: dict[tuple[object, ...], Ready] = {}
 
 
-def _ready(tiling: Tiling, batch: int, a: Strides, b: Strides, out: Strides) -> Ready:
+def _ready(tiling: Tiling, dtype: str, batch: int, a: Strides, b: Strides, out: Strides) -> Ready:
     key = (id(tiling), batch, a, b, out)
     found = _prepared.get(key)
     if found is None:
         if len(_prepared) >= MOST_PREPARED:
             _prepared.clear()
-        found = _prepared[key] = tiling, prepare(tiling, batch, a, b, out)
-    return found[1]
+        found = _prepared[key] = prepare(tiling, dtype, batch, a, b, out)
+    return found
 
 
 def _run_directly(plan: Plan, a: Array, b: Array, out: Array) -> None:

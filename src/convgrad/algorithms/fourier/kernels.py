@@ -28,7 +28,7 @@ TRANSFORM = (
 PRODUCT = (
     *("a", "b", "out", "lost"),
     *("channels", "row_count", "a_pitch", "out_pitch", "outer", "inner", "pitch"),
-    *("b_width", "b_pitch", "b_block"),  # of `multiply`: lanes kept of an entry, and from row to row, block to block
+    *("b_width", "b_line", "b_pitch", "b_block"),  # of `multiply`: lanes of an entry; from line, row, block to the next
 )
 POINTERS = {"array", "buffer", "offsets", "bounds", "rows", "flags", "scale", "turn", "a", "b", "out", "lost"}
 ROW = 4  # numbers of a row's entry: its offset in the array, and where its bounds lie for each axis
@@ -156,21 +156,17 @@ def _column(element: str, target: Target, backward: bool) -> Function:
                 for turned, start, stop in ((False, f.i64(0), f.i64(1)), (True, f.i64(1), legs)):
                     name = f"{'turned' if turned else 'plain'}{size}"
                     with f.loop(name, start, stop) as j:
-                        turns = []
-                        for leg in range(size - 1) if turned else ():
-                            pair = f.at(factors, element, (j.index * (size - 1) + leg) * 2)
-                            real, imaginary = (f.load(element, f.at(pair, element, k)) for k in (0, 1))
-                            turns.append((f.splat(real, kind), f.splat(imaginary, kind)))
+                        turns = f.at(factors, element, j.index * (2 * (size - 1)))
                         with f.loop(f"block_{name}", j.index, n, legs * size) as at:
                             places = [f.at(f.arg("data"), element, (at.index + legs * leg) * distance) for leg in range(size)]
                             # the backward transform is the forward one with real and imaginary parts exchanged
                             halves = (lanes, 0) if backward else (0, lanes)
                             z = [tuple(f.load(kind, f.at(p, element, half)) for half in halves) for p in places]
-                            if backward:
-                                z = [z[0], *(_times(f, target, a, t) for a, t in zip(z[1:], turns, strict=True))] if turned else z
+                            if backward and turned:
+                                z = _turned(f, target, z, turns)
                             z = butterfly(f, target, kind, z)
-                            if not backward and turned:
-                                z = [z[0], *(_times(f, target, a, t) for a, t in zip(z[1:], turns, strict=True))]
+                            if turned and not backward:
+                                z = _turned(f, target, z, turns)
                             for p, (re, im) in zip(places, z, strict=True):
                                 f.store(re, f.at(p, element, halves[0]))
                                 f.store(im, f.at(p, element, halves[1]))
@@ -178,6 +174,17 @@ def _column(element: str, target: Target, backward: bool) -> Function:
 
 
 Complex = tuple[Value, Value]
+
+
+def _turned(f: Function, target: Target, z: list[Complex], turns: Value) -> list[Complex]:
+    """All legs but the first times their twiddle factors, which are loaded here: registers are few."""
+    kind = z[0][0].type
+    element = kind[1:-1].split(" x ")[1]
+    done = z[:1]
+    for leg, number in enumerate(z[1:]):
+        real, imaginary = (f.splat(f.load(element, f.at(turns, element, 2 * leg + k)), kind) for k in (0, 1))
+        done.append(_times(f, target, number, (real, imaginary)))
+    return done
 
 
 def _times(f: Function, target: Target, a: Complex, b: Complex) -> Complex:
@@ -257,7 +264,7 @@ def multiply(element: str, target: Target, apart: bool) -> str:
             out = f.at(r["out"], element, m.index * r["out_pitch"])
             with f.loop(f"outer{rows}", 0, r["outer"]) as i, f.loop(f"inner{rows}", 0, r["inner"]) as j:
                 place = i.index * r["pitch"] + j.index * (2 * lanes)
-                b_place = (i.index * r["inner"] + j.index) * (r["b_width"] * 2)
+                b_place = i.index * r["b_line"] + j.index * (r["b_width"] * 2)
                 zeros = [f.zero(kind)] * (2 * rows)
                 with f.loop(f"channel{rows}", 0, r["channels"], carried=zeros) as c:
                     x = f.at(r["a"], element, c.index * r["a_pitch"] + place)

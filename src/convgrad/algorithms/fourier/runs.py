@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from ..record import Array
 from . import kernels
 from .kernels import MOVE, PRODUCT, TRANSFORM
 from .lengths import stage_table, twiddles
-from .moves import Lanes, Moves, tile_lanes, tile_moves, weight_moves
+from .moves import Moves, Strides, tile_lanes, tile_moves, weight_moves
 from .tiling import Tiling
 
 CACHE_LINE = 64
@@ -24,154 +25,168 @@ ELEMENTS = {"float32": "float", "float64": "double"}
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A kernel and its record, filled except for what changes from task to task."""
+
+    kernel: Callable[[int], None]
+    template: array[int]
+    places: dict[str, int]
+    kept: object  # the tables whose addresses the template holds
+
+    def __call__(self, **fields: int) -> None:
+        record = self.template[:]
+        for name, value in fields.items():
+            record[self.places[name]] = value
+        self.kernel(record.buffer_info()[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """`pack` or `unpack` for one array."""
+
+    call: Call
+    moves: Moves
+
+    def __call__(self, task: int, array: int, buffer: int, **fields: int) -> None:
+        offsets, bounds = self.moves.offsets, self.moves.bounds
+        self.call(
+            array=array,
+            buffer=buffer,
+            offsets=address(offsets) + task * offsets.strides[0],
+            bounds=address(bounds) + task * bounds.strides[0],
+            **fields,
+        )
+
+    def row(self, row: int, task: int, array: int, buffer: int) -> None:
+        """One row alone."""
+        rows = self.moves.rows
+        self(task, array, buffer, rows=address(rows) + row * rows.strides[0], row_count=1)
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """The tables of a plan for a batch and the strides of three arrays."""
+    """Everything about a plan, a batch and the strides of three arrays but the arrays themselves."""
 
-    lanes: Lanes
-    source: Moves
-    other: Moves
-    weight: Moves
+    tiling: Tiling
+    dtype: np.dtype[np.generic]
+    image: Array  # (tasks, 2, lanes): whose tile each lane holds
+    source: Mover
+    other: Mover  # the result; of the weight gradient gy
+    weight: Mover
+    forward: Call
+    backward: Call
+    product: Call
 
 
-def prepare(tiling: Tiling, batch: int, a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...]) -> Ready:
+def prepare(tiling: Tiling, dtype: str, batch: int, a: Strides, b: Strides, out: Strides) -> Ready:
     """a, b, out: strides in elements of the arrays of the role."""
-    lanes = tile_lanes(tiling, batch)
-    x, w, y = {"forward": (a, b, out), "input_grad": (out, b, a), "weight_grad": (b, out, a)}[tiling.role]
+    lanes, role = tile_lanes(tiling, batch), tiling.role
+    x, w, y = {"forward": (a, b, out), "input_grad": (out, b, a), "weight_grad": (b, out, a)}[role]
     inputs, outputs = tile_moves(tiling, lanes, "input", x), tile_moves(tiling, lanes, "output", y)
-    if tiling.role == "input_grad":
-        return Ready(lanes, outputs, inputs, weight_moves(tiling, w))
-    return Ready(lanes, inputs, outputs, weight_moves(tiling, w))
+    source, other = (outputs, inputs) if role == "input_grad" else (inputs, outputs)
+    kernel = _compiled(tiling.isa, dtype, tiling.apart)
+    sizes = {f"n{axis}": length for axis, length in enumerate(tiling.lengths)}
+    common = {"row_pitch": tiling.row, "pitch": tiling.pitch, **sizes}
+    numbers = np.array([1 / tiling.entries, 1, -1], dtype)
+    scale, plus, minus = (address(numbers[k:]) for k in range(3))
+
+    def mover(name: str, moves: Moves, turn: int = plus) -> Mover:
+        fields = common | {"rows": address(moves.rows), "row_count": len(moves.rows), "scale": scale, "turn": turn}
+        fields |= {f"step{axis}": step for axis, step in enumerate(moves.steps)}
+        return Mover(_call(kernel[name], MOVE, fields, numbers), moves)
+
+    tables = [(stage_table(length), twiddles(length, dtype)) for length in tiling.lengths]
+    stages = dict(common)
+    for axis, (table, factors) in enumerate(tables):
+        stages |= {f"stages{axis}": address(table), f"count{axis}": len(table), f"twiddles{axis}": address(factors)}
+    forward, backward = (_call(kernel[name], TRANSFORM, stages, tables) for name in ("forward", "backward"))
+    gradient = role == "weight_grad"
+    product = {"channels": tiling.inputs, "row_count": tiling.rows, "a_pitch": tiling.row, "out_pitch": tiling.row}
+    product |= {"b_pitch": tiling.kept_row, "b_line": tiling.kept_line, "b_width": tiling.width}
+    product |= {"b_block": tiling.kept_row * tiling.weight_rows // (tiling.rows if tiling.apart else 1)}
+    product |= {"outer": sizes["n0"] * sizes["n1"], "inner": sizes["n2"], "pitch": tiling.pitch}
+    return Ready(
+        tiling=tiling,
+        dtype=np.dtype(dtype),
+        image=lanes.image,
+        source=mover("pack", source),
+        # a lane's halves a and b multiply as complex numbers: the real part is a a' - b b', but they shall be added
+        other=mover("pack", other, minus) if gradient else mover("unpack", other),
+        weight=mover("unpack" if gradient else "pack", weight_moves(tiling, w)),
+        forward=forward,
+        backward=backward,
+        product=_call(kernel["accumulate" if gradient else "multiply"], PRODUCT, product, None),
+    )
 
 
-class Machinery:
-    """The kernels of one call, with the constant fields of their records filled in."""
-
-    def __init__(self, tiling: Tiling, dtype: str) -> None:
-        self.tiling, self.dtype = tiling, np.dtype(dtype)
-        self._call = _compiled(tiling.isa, dtype, tiling.apart)
-        sizes = {f"n{axis}": length for axis, length in enumerate(tiling.lengths)}
-        common = {"row_pitch": tiling.row, "pitch": tiling.pitch, **sizes}
-        self._scale = np.array([1 / tiling.entries, 1, -1], dtype)
-        self._tables = [(stage_table(length), twiddles(length, dtype)) for length in tiling.lengths]
-        stages = {}
-        for axis, (table, factors) in enumerate(self._tables):
-            stages |= {f"stages{axis}": address(table), f"count{axis}": len(table)}
-            stages |= {f"twiddles{axis}": address(factors)}
-        scale = address(self._scale)
-        self._move = _template(MOVE, common | {"scale": scale})
-        self._transform = _template(TRANSFORM, common | stages)
-        lines = tiling.lengths[0] * tiling.lengths[1]
-        product = {"a_pitch": tiling.row, "out_pitch": tiling.row, "b_pitch": tiling.kept_row, "b_width": tiling.width}
-        product |= {"outer": lines, "inner": tiling.lengths[2], "pitch": tiling.pitch}
-        self._product = _template(PRODUCT, product)
-
-    def pack(self, moves: Moves, task: int, array: Array, buffer: Array, negative: bool = False) -> None:
-        """Fill the rows of `buffer` from `array`; negative: with the imaginary parts negated."""
-        self._moved("pack", moves, moves.rows, task, array, buffer, turn=address(self._scale[2 if negative else 1 :]))
-
-    def pack_row(self, moves: Moves, row: int, task: int, array: Array, buffer: Array) -> None:
-        """One row of them."""
-        self._moved("pack", moves, moves.rows[row : row + 1], task, array, buffer, turn=address(self._scale[1:]))
-
-    def unpack(self, moves: Moves, task: int, array: Array, buffer: Array, flags: Array) -> None:
-        """Write the rows of `buffer` to `array`; `flags` become NaN where a number is not finite."""
-        self._moved("unpack", moves, moves.rows, task, array, buffer, flags=address(flags))
-
-    def _moved(
-        self, name: str, moves: Moves, rows: Array, task: int, array: Array, buffer: Array, **fields: int
-    ) -> None:
-        fields |= {"array": address(array), "buffer": address(buffer), "rows": address(rows)}
-        fields |= {"offsets": address(moves.offsets[task]), "bounds": address(moves.bounds[task])}
-        fields |= {"row_count": len(rows)} | {f"step{axis}": step for axis, step in enumerate(moves.steps)}
-        self._fire(name, self._move, MOVE, fields)
-
-    def transform(self, buffer: Array, rows: int, backward: bool = False) -> None:
-        name = "backward" if backward else "forward"
-        self._fire(name, self._transform, TRANSFORM, {"buffer": address(buffer), "row_count": rows})
-
-    def multiply(self, a: Array, b: Array, out: Array, channels: int, rows: int, block: int) -> None:
-        """out[m] = sum over c of a[c] * b[c, m]; block: rows of b from one run of lanes to the next."""
-        fields = {"a": address(a), "b": address(b), "out": address(out)}
-        fields |= {"channels": channels, "row_count": rows, "b_block": block * self.tiling.kept_row}
-        self._fire("multiply", self._product, PRODUCT, fields)
-
-    def accumulate(self, a: Array, b: Array, out: Array, lost: Array, channels: int, rows: int) -> None:
-        """out[c, m] += a[m] * b[c]."""
-        fields = {"a": address(a), "b": address(b), "out": address(out), "lost": address(lost)}
-        self._fire("accumulate", self._product, PRODUCT, fields | {"channels": channels, "row_count": rows})
-
-    def _fire(self, name: str, template: Array, names: tuple[str, ...], fields: dict[str, int]) -> None:
-        record = template.copy()
-        for field, value in fields.items():
-            record[_PLACES[names][field]] = value
-        self._call[name](address(record))
-
-
-def run_data(m: Machinery, ready: Ready, a: Array, w: Array, out: Array, workers: int) -> Array:
+def run_data(ready: Ready, a: Array, w: Array, out: Array, workers: int) -> Array:
     """Fill `out` with forward or input_grad; returns which images hold a number that is not finite."""
-    t = m.tiling
-    count = len(ready.weight.offsets)
-    kept = (*t.lengths, 2, t.width)
-    spectrum = aligned((count, t.weight_rows, *kept), m.dtype)
+    t, dtype = ready.tiling, ready.dtype
+    row, (a_at, w_at, out_at) = t.row * dtype.itemsize, map(address, (a, w, out))
+    blocks, tasks = len(ready.weight.moves.offsets), len(ready.image)
+    spectrum = aligned((blocks, t.weight_rows, t.kept_row), dtype)
+    flags = np.zeros((tasks, 2, t.lanes), dtype)
 
     def transform_weight(block: int, scratch: Array) -> None:
-        for row in range(t.weight_rows):
-            m.pack_row(ready.weight, row, block, w, scratch)
-            m.transform(scratch, 1)
-            lines = scratch[0].reshape(*t.lengths[:2], -1, 2, t.lanes)
-            spectrum[block, row] = lines[:, :, : t.lengths[2], :, : t.width]
-
-    flags = np.zeros((len(ready.lanes.image), 2, t.lanes), m.dtype)
-    block = t.weight_rows // (t.rows if t.apart else 1)
+        if t.width == t.lanes:
+            ready.weight(block, w_at, address(spectrum[block]))
+            ready.forward(buffer=address(spectrum[block]), row_count=t.weight_rows)
+            return
+        lines = scratch[0].reshape(*t.lengths[:2], -1, 2, t.lanes)
+        for place in range(t.weight_rows):
+            ready.weight.row(place, block, w_at, address(scratch))
+            ready.forward(buffer=address(scratch), row_count=1)
+            kept = spectrum[block, place].reshape(*t.lengths, 2, t.width)
+            kept[...] = lines[:, :, : t.lengths[2], :, : t.width]
 
     def compute(task: int, scratch: Array) -> None:
-        unit = task // (len(flags) // t.units)
-        done = scratch if t.in_place else scratch[t.inputs :]
-        m.pack(ready.source, task, a, scratch)
-        m.transform(scratch, t.inputs)
+        buffer, unit = address(scratch), task // (tasks // t.units)
+        done = buffer if t.in_place else buffer + t.inputs * row
+        ready.source(task, a_at, buffer)
+        ready.forward(buffer=buffer, row_count=t.inputs)
         for phase in range(t.results // t.rows):
-            here = spectrum[unit * t.blocks, phase * t.channels :]
-            m.multiply(scratch, here, done[phase * t.rows :], t.inputs, t.rows, block)
-        m.transform(done, t.results, backward=True)
-        m.unpack(ready.other, task, out, done, flags[task])
+            b = address(spectrum[unit * t.blocks, phase * t.channels :])
+            ready.product(a=buffer, b=b, out=done + phase * t.rows * row)
+        ready.backward(buffer=done, row_count=t.results)
+        ready.other(task, out_at, done, flags=address(flags[task]))
 
-    share(count, transform_weight, workers, (1, t.row), m.dtype)
-    share(len(flags), compute, workers, (t.scratch // t.row, t.row), m.dtype)
-    return np.unique(ready.lanes.image[np.isnan(flags)])
+    share(blocks, transform_weight, workers, (int(t.width < t.lanes), t.row), dtype)
+    share(tasks, compute, workers, (t.scratch // t.row, t.row), dtype)
+    return np.unique(ready.image[np.isnan(flags)])
 
 
-def run_weight(m: Machinery, ready: Ready, gy: Array, x: Array, gw: Array, workers: int) -> bool:
+def run_weight(ready: Ready, gy: Array, x: Array, gw: Array, workers: int) -> bool:
     """Fill `gw`; returns whether it is finite."""
-    t = m.tiling
-    tasks = len(ready.lanes.image) // t.units
-    ranges = t.ranges(tasks, m.dtype.itemsize)
-    totals = aligned((t.units, ranges, 2, t.blocks * t.weight_rows, t.row), m.dtype)
+    t, dtype = ready.tiling, ready.dtype
+    row, (gy_at, x_at, gw_at) = t.row * dtype.itemsize, map(address, (gy, x, gw))
+    blocks, tasks = len(ready.weight.moves.offsets), len(ready.image) // t.units
+    ranges = t.ranges(tasks, dtype.itemsize)
+    totals = aligned((t.units, ranges, 2, t.blocks * t.weight_rows, t.row), dtype)
+    flags = np.zeros((blocks, 2, t.lanes), dtype)
 
     def compute(item: int, scratch: Array) -> None:
         unit, part = divmod(item, ranges)
         total, lost = totals[unit, part]
         total[...] = lost[...] = 0
+        buffer = address(scratch)
+        gradient = buffer + t.inputs * row
         for task in range(tasks * part // ranges, tasks * (part + 1) // ranges):
-            task += unit * tasks
-            m.pack(ready.source, task, x, scratch)
-            m.pack(ready.other, task, gy, scratch[t.inputs :], negative=True)
-            m.transform(scratch, t.inputs + t.results)
-            m.accumulate(scratch[t.inputs :], scratch, total, lost, t.inputs, t.results)
+            ready.source(unit * tasks + task, x_at, buffer)
+            ready.other(unit * tasks + task, gy_at, gradient)
+            ready.forward(buffer=buffer, row_count=t.inputs + t.results)
+            ready.product(a=gradient, b=buffer, out=address(total), lost=address(lost))
         total += lost
-
-    flags = np.zeros((t.units * t.blocks, 2, t.lanes), m.dtype)
 
     def finish(block: int, _: Array) -> None:
         unit, place = divmod(block, t.blocks)
-        rows = slice(place * t.weight_rows, (place + 1) * t.weight_rows)
-        found = totals[unit, :, 0, rows]
+        found = totals[unit, :, 0, place * t.weight_rows : (place + 1) * t.weight_rows]
         for part in found[1:]:
             found[0] += part
-        m.transform(found[0], t.weight_rows, backward=True)
-        m.unpack(ready.weight, block, gw, found[0], flags[block])
+        ready.backward(buffer=address(found[0]), row_count=t.weight_rows)
+        ready.weight(block, gw_at, address(found[0]), flags=address(flags[block]))
 
-    share(t.units * ranges, compute, workers, (t.inputs + t.results, t.row), m.dtype)
-    share(len(flags), finish, workers, (0, t.row), m.dtype)
+    share(t.units * ranges, compute, workers, (t.inputs + t.results, t.row), dtype)
+    share(blocks, finish, workers, (0, t.row), dtype)
     return not np.isnan(flags).any()
 
 
@@ -210,11 +225,9 @@ def address(array: Array) -> int:
     return start
 
 
-_PLACES = {names: {name: place for place, name in enumerate(names)} for names in (MOVE, TRANSFORM, PRODUCT)}
-
-
-def _template(names: tuple[str, ...], fields: dict[str, int]) -> Array:
-    return np.array([fields.get(name, 0) for name in names], np.int64)
+def _call(kernel: Callable[[int], None], names: tuple[str, ...], fields: dict[str, int], kept: object) -> Call:
+    template = array("q", [fields.get(name, 0) for name in names])
+    return Call(kernel, template, {name: place for place, name in enumerate(names)}, kept)
 
 
 @functools.cache

@@ -107,9 +107,13 @@ class Tiling:
         return self.lanes if self.apart else min(self.rows, self.lanes)
 
     @property
+    def kept_line(self) -> int:
+        """From line to line of it: as it was transformed, or without gaps where lanes are left out."""
+        return self.pitch if self.width == self.lanes else self.lengths[2] * 2 * self.width
+
+    @property
     def kept_row(self) -> int:
-        """A row of it, without gaps."""
-        return self.entries * 2 * self.width
+        return self.lengths[0] * self.lengths[1] * self.kept_line
 
     @property
     def inputs(self) -> int:
