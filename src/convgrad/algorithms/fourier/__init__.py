@@ -23,7 +23,7 @@ from ... import settings
 from ...geometry import Geometry
 from ...jit import compile as jit
 from ...machine import Machine
-from ...plan import Plan, Proposal
+from ...plan import Plan, Proposal, quantity
 from ..matmul import IM2COL, TAPS
 from ..record import Algorithm, Array
 from ..shifted import SHIFTED
@@ -47,7 +47,7 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     itemsize = np.dtype(dtype).itemsize
     tiling = choose_tiling(role, geometry.with_batch(1), machine.isa, itemsize, workspace_limit)
     if tiling is None:
-        return f"its spectra take more than the limit of {workspace_limit >> 20} MiB"
+        return f"its spectra take more than the limit of {quantity(workspace_limit, 1024)}B"
     workspace = (tiling.scratch + tiling.shared(itemsize)) * itemsize
     return Proposal(seconds(tiling, itemsize), workspace, error_bound(tiling), tiling, "norm")
 
@@ -63,8 +63,10 @@ def error_bound(t: Tiling) -> float:
     depth = sum(levels(length) for length in t.lengths)
     transforms = 3 * depth * (1 + math.sqrt(5) + math.sqrt(0.5))
     summed = t.lanes.bit_length() + 8 if t.role == "weight_grad" else t.channels * t.phases
-    # tiles overlap: a number of the input counts once for each tile that reads it
+    # tiles overlap: a number of the input counts once for each tile of a sum, or of a pair, that reads it
     overlap = math.prod(min(split.tiles, -(-split.length // split.step)) for split in t.splits)
+    if t.role != "weight_grad":
+        overlap = min(2, overlap)
     return 0.5 * (transforms + math.sqrt(5) + summed + 2) * math.sqrt(overlap)
 
 

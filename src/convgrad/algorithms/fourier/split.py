@@ -15,8 +15,10 @@ conjugate is read backwards.
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -30,35 +32,12 @@ class Split:
 
     axis: Axis
     role: str
+    residues: int  # dense convolutions that the outputs fall into
+    phases: int  # and that are summed
+    taps: int  # of the longest phase, the first
+    begin: int  # the first result: of the input gradient, the first number that does not lie in the padding
+    span: int  # results that tiles share out
     length: int
-
-    @property
-    def common(self) -> int:
-        return math.gcd(self.axis.stride, self.axis.dilation)
-
-    @property
-    def residues(self) -> int:
-        """How many dense convolutions the outputs fall into."""
-        return min(self.axis.dilation // self.common, self.axis.output)
-
-    @property
-    def phases(self) -> int:
-        """How many of them are summed."""
-        return min(self.axis.stride // self.common, self.axis.kernel)
-
-    @property
-    def taps(self) -> int:
-        """Taps of the longest phase, the first."""
-        return self.taps_of(0)
-
-    def taps_of(self, phase: int) -> int:
-        return -(-(self.axis.kernel - phase) // (self.axis.stride // self.common))
-
-    @property
-    def span(self) -> int:
-        """Numbers that tiles share out: outputs, or for the input gradient the inputs that they read."""
-        outputs = -(-self.axis.output // (self.axis.dilation // self.common))
-        return outputs + self.taps - 1 if self.role == "input_grad" else outputs
 
     @property
     def step(self) -> int:
@@ -69,37 +48,39 @@ class Split:
     def tiles(self) -> int:
         return -(-self.span // self.step)
 
+    def taps_of(self, phase: int) -> int:
+        return -(-(self.axis.kernel - phase) // _parts(self.axis)[0])
+
     # --- where number i of a tile lies, for arrays of residues and tiles
 
     def input(self, residue: Array, tile: Array) -> Walk:
         """The input; for its gradient the results, which begin at number M - 1."""
-        a, every = self.axis, self.axis.dilation * (self.axis.stride // self.common)
         shift = self.taps - 1 if self.role == "input_grad" else 0
-        begin = tile * self.step - shift  # what number 0 would be in its dense convolution
-        start = every * begin + residue * a.stride - a.before
+        zero = self.begin + tile * self.step - shift  # what number 0 of the tile is in its dense convolution
         first, last = [], []
         for phase in range(self.phases):
-            place = start + a.dilation * phase
-            first.append(np.maximum(shift, -(place // every)))
-            read = self._outputs(residue) + self.taps_of(phase) - 1 - begin
-            last.append(np.minimum(np.minimum(read, self.length), -((place - a.input) // every)))
-        return Walk(start, every, a.dilation, np.array(first), np.array(last))
+            place = self._every * zero + self._place(residue, phase)
+            first.append(np.maximum(shift, -(place // self._every)))
+            inside = np.minimum(self._read(residue, phase) - zero, -((place - self.axis.input) // self._every))
+            last.append(np.minimum(inside, self.length))
+        start = self._every * zero + self._place(residue, 0)
+        return Walk(start, self._every, self.axis.dilation, np.array(first), np.array(last))
 
     def output(self, residue: Array, tile: Array) -> Walk:
         """The output; backwards for the weight gradient, which correlates it with the input."""
-        every, outputs = self.axis.dilation // self.common, self._outputs(residue)
+        every, outputs = _parts(self.axis)[1], self._outputs(residue)
         if self.role == "weight_grad":
             top = tile * self.step + self.step - 1
             first = np.maximum(0, top + 1 - outputs)
             return Walk(every * top + residue, -every, 0, first[None], np.full((1, len(tile)), self.step))
-        begin = tile * self.step - (self.taps - 1)
-        first = np.full_like(tile, self.taps - 1) if self.role == "forward" else np.maximum(0, -begin)
-        last = np.minimum(self.length, outputs - begin)
-        return Walk(every * begin + residue, every, 0, first[None], last[None])
+        zero = self.begin + tile * self.step - (self.taps - 1)
+        first = np.full_like(tile, self.taps - 1) if self.role == "forward" else np.maximum(0, -zero)
+        last = np.minimum(self.length, outputs - zero)
+        return Walk(every * zero + residue, every, 0, first[None], last[None])
 
     def weight(self, lanes: int) -> Walk:
         """The weight; backwards for forward, which correlates it with the input."""
-        every = self.axis.stride // self.common
+        every = _parts(self.axis)[0]
         counts = np.array([self.taps_of(phase) for phase in range(self.phases)])[:, None] + np.zeros(lanes, int)
         none = np.zeros_like(counts)
         if self.role == "forward":
@@ -107,8 +88,47 @@ class Split:
         begin = self.step - 1 if self.role == "weight_grad" else 0
         return Walk(np.full(lanes, -every * begin), every, 1, none + begin, begin + counts)
 
-    def _outputs(self, residue: Array) -> Array:
-        return -((residue - self.axis.output) // (self.axis.dilation // self.common))
+    # --- of a residue and a phase, or arrays of residues
+
+    @property
+    def _every(self) -> int:
+        return self.axis.dilation * _parts(self.axis)[0]
+
+    def _place(self, residue: Any, phase: int) -> Any:
+        """Where input number 0 lies."""
+        return self.axis.dilation * phase + residue * self.axis.stride - self.axis.before
+
+    def _outputs(self, residue: Any) -> Any:
+        """How many outputs there are."""
+        return -((residue - self.axis.output) // _parts(self.axis)[1])
+
+    def _read(self, residue: Any, phase: int) -> Any:
+        """How many inputs they read, from number 0."""
+        return self._outputs(residue) + self.taps_of(phase) - 1
+
+    def _end(self, residue: int, phase: int) -> int:
+        """The number after the last of them that does not lie in the padding."""
+        inside = -((self._place(residue, phase) - self.axis.input) // self._every)
+        return min(inside, self._read(residue, phase))
+
+
+def split(axis: Axis, role: str) -> Split:
+    """The axis in one tile; others are `replace(split, length=...)`."""
+    phases, residues = _parts(axis)
+    whole = Split(axis, role, min(residues, axis.output), min(phases, axis.kernel), 1, 0, 1, 1)
+    taps, outputs = whole.taps_of(0), whole._outputs(0)
+    if role != "input_grad":
+        return replace(whole, taps=taps, span=outputs, length=outputs + taps - 1)
+    every = list(itertools.product(range(whole.residues), range(whole.phases)))
+    begin = max(0, min(-(whole._place(r, p) // whole._every) for r, p in every))
+    span = max(1, max(whole._end(r, p) for r, p in every) - begin)
+    return replace(whole, taps=taps, begin=begin, span=span, length=span + taps - 1)
+
+
+def _parts(axis: Axis) -> tuple[int, int]:
+    """What is left of stride and dilation without their common divisor."""
+    common = math.gcd(axis.stride, axis.dilation)
+    return axis.stride // common, axis.dilation // common
 
 
 @dataclass(frozen=True, slots=True)

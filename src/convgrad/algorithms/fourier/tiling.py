@@ -5,6 +5,7 @@ Pure arithmetic on a geometry; chosen for one image, never from the batch or the
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ MOST_RANGES = 8
 RANGES_BYTES = 12 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what the choice of lengths asks for again and again is kept
 class Tiling:
     """The parameters of a plan."""
 
@@ -36,16 +37,16 @@ class Tiling:
     def filled_with(self) -> str:
         return "groups" if self.apart else "tiles"
 
-    @property
+    @functools.cached_property
     def lengths(self) -> tuple[int, ...]:
         return tuple(split.length for split in self.splits)
 
-    @property
+    @functools.cached_property
     def entries(self) -> int:
         """Numbers of one tile."""
         return math.prod(self.lengths)
 
-    @property
+    @functools.cached_property
     def tiles(self) -> int:
         """Tiles of one channel of one image."""
         return math.prod(split.residues * split.tiles for split in self.splits)
@@ -54,7 +55,7 @@ class Tiling:
     def pairs(self) -> int:
         return -(-self.tiles // 2)
 
-    @property
+    @functools.cached_property
     def phases(self) -> int:
         return math.prod(split.phases for split in self.splits)
 
@@ -97,7 +98,7 @@ class Tiling:
         extra = 1 if self.entries > self.lengths[2] else 0
         return (self.lengths[2] + extra) * 2 * self.lanes
 
-    @property
+    @functools.cached_property
     def row(self) -> int:
         return self.lengths[0] * self.lengths[1] * self.pitch
 
@@ -139,11 +140,11 @@ class Tiling:
         fitting = RANGES_BYTES // (2 * self.units * self.blocks * self.weight_rows * self.row * itemsize)
         return max(1, min(MOST_RANGES, tasks, fitting))
 
-    def shared(self, itemsize: int) -> int:
-        """Of all threads: the spectrum of the weight, or the sums of its gradient."""
+    def shared(self, itemsize: int, tasks: int = MOST_RANGES) -> int:
+        """Of all threads: the spectrum of the weight, or the sums of its gradient over so many tasks."""
         count = self.units * self.blocks * self.weight_rows
         if self.role == "weight_grad":
-            return 2 * self.ranges(MOST_RANGES, itemsize) * count * self.row
+            return 2 * self.ranges(tasks, itemsize) * count * self.row
         return count * self.kept_row
 
 
