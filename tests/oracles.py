@@ -57,36 +57,11 @@ def excess(got: Array, plan: Plan, a: Array, b: Array) -> Array:
     wide = np.longdouble if plan.dtype == "float64" else np.float64
     a, b = a.astype(wide), b.astype(wide)
     error = np.abs(got - DEFINITIONS[plan.role](a, b, plan.geometry))
-    scale = _SCALES[plan.error_scale](plan.role, a, b, plan.geometry)
+    if plan.error_scale == "norm":
+        scale = definition.norms(plan.role, a, b, plan.geometry)
+    else:
+        scale = DEFINITIONS[plan.role](np.abs(a), np.abs(b), plan.geometry)
     allowed = plan.error_bound * np.finfo(plan.dtype).eps * np.broadcast_to(scale, error.shape)
     with np.errstate(divide="ignore"):
         ratio: Array = np.divide(error, allowed, where=error > 0, out=np.zeros_like(error))
     return ratio
-
-
-def _entry_scale(role: str, a: Array, b: Array, g: Geometry) -> Array:
-    scale: Array = DEFINITIONS[role](np.abs(a), np.abs(b), g)
-    return scale
-
-
-def _norm_scale(role: str, a: Array, b: Array, g: Geometry) -> Array:
-    """The norms of the parts of both arrays that an entry sums over."""
-
-    def norms(array: Array, kept: int) -> Array:
-        found: Array = np.sqrt(np.sum(np.square(array), axis=tuple(range(kept, array.ndim))))
-        return found
-
-    ic, oc = g.in_channels_per_group, g.out_channels_per_group
-    if role == "forward":
-        per_group = norms(a.reshape(g.batch, g.groups, -1), 2)
-        scale = np.repeat(per_group, oc, axis=1) * norms(b, 1)
-    elif role == "input_grad":
-        per_group = norms(a.reshape(g.batch, g.groups, -1), 2)
-        scale = np.repeat(per_group, ic, axis=1) * norms(b.reshape(g.groups, oc, ic, -1).swapaxes(1, 2), 2).ravel()
-    else:
-        gy, x = norms(a.swapaxes(0, 1), 1), norms(b.swapaxes(0, 1), 1)
-        scale = gy[:, None] * np.repeat(x.reshape(g.groups, ic), oc, axis=0)
-    return scale.reshape(*scale.shape, *(1,) * g.rank)
-
-
-_SCALES = {"entry": _entry_scale, "norm": _norm_scale}

@@ -61,7 +61,10 @@ def test_an_algorithm_can_be_forced_and_the_plan_says_so() -> None:
             ("backward", "i5 k3", None),
             "role = 'backward': is none of the three sums; accepted: forward, input_grad, we",
         ),
-        (("forward", "i5 k3", "magic"), "algorithm = 'magic': has no such name here; accepted: shifted, fourier, im2col, taps"),
+        (
+            ("forward", "i5 k3", "magic"),
+            "algorithm = 'magic': has no such name here; accepted: shifted, fourier, im2col, taps",
+        ),
         (("forward", "i5 k1", "taps"), "algorithm = 'taps': one tap: its product is the one that im2col computes; acc"),
     ],
 )

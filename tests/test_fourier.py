@@ -1,4 +1,4 @@
-"""Convolution by transforms: within a bound in norms, bits that nothing but the problem decides, direct where it must."""
+"""Convolution by transforms: within a bound in norms, with bits that only the problem decides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from strategies import axes, every_axis, problems
 import convgrad
 from convgrad.algorithms import fourier
 from convgrad.algorithms.fourier.lengths import good_lengths, stages, twiddles
-from convgrad.algorithms.fourier.split import Split, split
+from convgrad.algorithms.fourier.split import Walk, split
 from convgrad.algorithms.fourier.tiling import Tiling
 from convgrad.choose import choose
 from convgrad.execute import execute
@@ -48,7 +48,7 @@ def computed(plan: Plan, problem: Problem) -> np.ndarray:
 # --- index arithmetic
 
 
-def positions(walk: object, lane: int, phase: int) -> dict[int, int]:
+def positions(walk: Walk, lane: int, phase: int) -> dict[int, int]:
     """Where each number of a tile lies."""
     first, last = (int(bound[phase][lane]) for bound in (walk.first, walk.last))
     return {i: int(walk.start[lane]) + phase * walk.phase_step + i * walk.step for i in range(first, last)}
@@ -146,7 +146,9 @@ def test_every_length_transforms(role: str, length: int) -> None:
 
 @compiled
 @every_role
-@pytest.mark.parametrize("text", ["n5 ic1 oc1 i300x280 k15x9 p3", "n4 ic40 oc40 i70x40 k9x9 g40 p4", "n2 ic3 oc5 i9000 k200"])
+@pytest.mark.parametrize(
+    "text", ["n5 ic1 oc1 i300x280 k15x9 p3", "n4 ic40 oc40 i70x40 k9x9 g40 p4", "n2 ic3 oc5 i9000 k200"]
+)
 def test_bits_do_not_depend_on_threads(role: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, problem = planned(role, text), real_numbers(text)
     assert plan.operations > fourier.SMALL_OPERATIONS
@@ -266,7 +268,13 @@ def test_a_transform_that_is_needed_by_no_thread_raises_what_its_task_raised() -
 @compiled
 @every_role
 @pytest.mark.parametrize(
-    "text", ["n2 ic1 oc1 i600x500 k21x21", "n1 ic16 oc16 i4096 k512", "n2 ic48 oc48 i64x64 k15x15 g48", "n2 ic9 oc5 i40x40 k9x9 s2"]
+    "text",
+    [
+        "n2 ic1 oc1 i600x500 k21x21",
+        "n1 ic16 oc16 i4096 k512",
+        "n2 ic48 oc48 i64x64 k15x15 g48",
+        "n2 ic9 oc5 i40x40 k9x9 s2",
+    ],
 )
 def test_memory_stays_within_the_declared_workspace(role: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVGRAD_NUM_THREADS", "1")

@@ -36,7 +36,8 @@ def choose_tiling(role: str, g: Geometry, isa: str, itemsize: int, workspace_lim
     """The cheapest tiling whose buffers fit; None where none does."""
     lanes = target_of(isa).vector_bytes // itemsize
     best: tuple[float, Tiling] | None = None
-    for splits in itertools.product(*(_candidates(split(axis, role)) for axis in three_axes(g))):
+    first, second, third = (_candidates(split(axis, role)) for axis in three_axes(g))
+    for splits in itertools.product(first, second, third):
         for apart in (False, True) if g.groups > 1 else (False,):
             tiling = Tiling(isa, lanes, role, g, splits, apart)
             if (tiling.scratch + tiling.shared(itemsize)) * itemsize <= workspace_limit:

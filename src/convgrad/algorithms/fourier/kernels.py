@@ -63,7 +63,7 @@ def pack(element: str, target: Target) -> str:
 
 
 def unpack(element: str, target: Target) -> str:
-    """array[offset + i * step] = buffer[row, i] * scale where the bounds allow; `flags` turn NaN where one is not finite."""
+    """array[offset + i * step] = buffer[row, i] * scale where the bounds allow; `flags` become NaN where not finite."""
     lanes, kind = _vector(element, target)
     f = Function("unpack", "ptr record")
     r = Record(f, MOVE)
@@ -75,9 +75,9 @@ def unpack(element: str, target: Target) -> str:
             found = f.load(kind, f.at(entry, element, half * lanes)) * scale
             f.scatter(found, goal, places[half], masks[half])
             # zero for what is finite, NaN for what is not
-            sign = found * f.zero(kind)
-            kept = f.value(f"select {masks[half].type} {masks[half].name}, {kind} {sign.name}, {kind} zeroinitializer", kind)
-            f.store(f.load(kind, flags[half]) + kept, flags[half])
+            sign, mask = found * f.zero(kind), masks[half]
+            kept = f"select {mask.type} {mask.name}, {kind} {sign.name}, {kind} zeroinitializer"
+            f.store(f.load(kind, flags[half]) + f.value(kept, kind), flags[half])
 
     _move(f, r, element, target, move)
     return f.text() + declare_gather(kind)
@@ -96,9 +96,7 @@ def _move(
 
     def inside(axis: int, bounds: Value, index: Value, half: int) -> Value:
         """The lanes with first <= index < first + count; one unsigned comparison."""
-        first, count = (
-            f.load(narrow, f.at(bounds, "i32", (2 * what + half) * lanes)) for what in (0, 1)
-        )
+        first, count = (f.load(narrow, f.at(bounds, "i32", (2 * what + half) * lanes)) for what in (0, 1))
         i = f.splat(f.value(f"trunc i64 {index.name} to i32", "i32"), narrow)
         return f.value(f"icmp ult {narrow} {(i - first).name}, {count.name}", f"<{lanes} x i1>")
 
@@ -133,10 +131,14 @@ def transform(element: str, target: Target, backward: bool) -> str:
         data = f.at(r["buffer"], element, row.index * r["row_pitch"])
         for axis in reversed(AXES):
             outer, inner = (a for a in AXES if a != axis)
-            with f.when(f.i64(0) < r[f"count{axis}"], f"axis{axis}"), f.loop(f"outer{axis}", 0, r[f"n{outer}"]) as u:
-                with f.loop(f"inner{axis}", 0, r[f"n{inner}"]) as v:
-                    column = f.at(data, element, u.index * distance[outer] + v.index * distance[inner])
-                    f.call("column", column, distance[axis], r[f"n{axis}"], r[f"stages{axis}"], r[f"count{axis}"], r[f"twiddles{axis}"])
+            with (
+                f.when(f.i64(0) < r[f"count{axis}"], f"axis{axis}"),
+                f.loop(f"outer{axis}", 0, r[f"n{outer}"]) as u,
+                f.loop(f"inner{axis}", 0, r[f"n{inner}"]) as v,
+            ):
+                column = f.at(data, element, u.index * distance[outer] + v.index * distance[inner])
+                stages = (r[f"{what}{axis}"] for what in ("stages", "count", "twiddles"))
+                f.call("column", column, distance[axis], r[f"n{axis}"], *stages)
     return "".join([_column(element, target, backward).text(), f.text(), declare_fma(kind)])
 
 
@@ -158,10 +160,11 @@ def _column(element: str, target: Target, backward: bool) -> Function:
                     with f.loop(name, start, stop) as j:
                         turns = f.at(factors, element, j.index * (2 * (size - 1)))
                         with f.loop(f"block_{name}", j.index, n, legs * size) as at:
-                            places = [f.at(f.arg("data"), element, (at.index + legs * leg) * distance) for leg in range(size)]
+                            legs_at = [at.index + legs * leg for leg in range(size)]
+                            places = [f.at(f.arg("data"), element, leg * distance) for leg in legs_at]
                             # the backward transform is the forward one with real and imaginary parts exchanged
                             halves = (lanes, 0) if backward else (0, lanes)
-                            z = [tuple(f.load(kind, f.at(p, element, half)) for half in halves) for p in places]
+                            z = [_loaded(f, kind, p, *halves) for p in places]
                             if backward and turned:
                                 z = _turned(f, target, z, turns)
                             z = butterfly(f, target, kind, z)
@@ -174,6 +177,12 @@ def _column(element: str, target: Target, backward: bool) -> Function:
 
 
 Complex = tuple[Value, Value]
+
+
+def _loaded(f: Function, kind: str, entry: Value, real: int, imaginary: int) -> Complex:
+    """An entry of a buffer, given where its parts lie."""
+    element = kind[1:-1].split(" x ")[1]
+    return f.load(kind, f.at(entry, element, real)), f.load(kind, f.at(entry, element, imaginary))
 
 
 def _turned(f: Function, target: Target, z: list[Complex], turns: Value) -> list[Complex]:
@@ -268,7 +277,7 @@ def multiply(element: str, target: Target, apart: bool) -> str:
                 zeros = [f.zero(kind)] * (2 * rows)
                 with f.loop(f"channel{rows}", 0, r["channels"], carried=zeros) as c:
                     x = f.at(r["a"], element, c.index * r["a_pitch"] + place)
-                    x_real, x_imaginary = (f.load(kind, f.at(x, element, half * lanes)) for half in (0, 1))
+                    x_real, x_imaginary = _loaded(f, kind, x, 0, lanes)
                     w = f.at(b, element, c.index * r["b_pitch"] + b_place)
                     after = []
                     for row in range(rows):
@@ -310,9 +319,7 @@ def accumulate(element: str, target: Target, apart: bool) -> str:
         x = f.at(r["b"], element, c.index * r["a_pitch"])
         with f.loop("outer", 0, r["outer"]) as i, f.loop("inner", 0, r["inner"]) as j:
             place = i.index * r["pitch"] + j.index * (2 * lanes)
-            g, z = (
-                tuple(f.load(kind, f.at(at, element, place + half * lanes)) for half in (0, 1)) for at in (gy, x)
-            )
+            g, z = (_loaded(f, kind, f.at(at, element, place), 0, lanes) for at in (gy, x))
             product = _times(f, target, z, g)
             for half in (0, 1):
                 term = product[half] if apart else f.lane_sum(product[half])

@@ -65,4 +65,5 @@ def _cos(turns: Array) -> Array:
     """The cosine of whole turns, exact at the quarters."""
     quarters = np.rint(4 * turns)
     rest = np.pi / 2 * (4 * turns - quarters)
-    return np.choose(quarters.astype(int) % 4, [np.cos(rest), -np.sin(rest), -np.cos(rest), np.sin(rest)])
+    turned: Array = np.choose(quarters.astype(int) % 4, [np.cos(rest), -np.sin(rest), -np.cos(rest), np.sin(rest)])
+    return turned

@@ -52,9 +52,7 @@ def tile_moves(tiling: Tiling, lanes: Lanes, which: str, strides: Strides) -> Mo
     channels = {"input": tiling.geometry.in_channels_per_group, "output": tiling.geometry.out_channels_per_group}[which]
     counts = [count for split in tiling.splits for count in (split.residues, split.tiles)]
     places = np.unravel_index(np.where(lanes.valid, lanes.tile, 0).ravel(), counts)
-    walks = [
-        getattr(split, which)(places[2 * axis], places[2 * axis + 1]) for axis, split in enumerate(tiling.splits)
-    ]
+    walks = [getattr(split, which)(places[2 * axis], places[2 * axis + 1]) for axis, split in enumerate(tiling.splits)]
     base = lanes.image * strides[0] + lanes.group * channels * strides[1]
     # channels outermost where phases are summed over, phases where they are results
     phases = list(itertools.product(*(range(len(walk.first)) for walk in walks)))
@@ -93,7 +91,8 @@ def _moves(
     """rows: (offset, phase of each axis)."""
     strides = (0,) * (3 - len(strides)) + strides
     offsets = base + sum(walk.start.reshape(base.shape) * s for walk, s in zip(walks, strides, strict=True))
-    bounds, begins = [], []
+    bounds: list[Array] = []
+    begins = []
     for walk in walks:
         begins.append(len(bounds))
         for first, last in zip(walk.first, walk.last, strict=True):
@@ -111,5 +110,5 @@ def _moves(
         rows=np.array(table, np.int64),
         offsets=np.ascontiguousarray(offsets, np.int64),
         bounds=np.stack(bounds, axis=1).astype(np.int32),
-        steps=tuple(walk.step * s for walk, s in zip(walks, strides, strict=True)),
+        steps=(walks[0].step * strides[0], walks[1].step * strides[1], walks[2].step * strides[2]),
     )

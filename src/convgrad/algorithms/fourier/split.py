@@ -108,8 +108,8 @@ class Split:
 
     def _end(self, residue: int, phase: int) -> int:
         """The number after the last of them that does not lie in the padding."""
-        inside = -((self._place(residue, phase) - self.axis.input) // self._every)
-        return min(inside, self._read(residue, phase))
+        inside: int = -((self._place(residue, phase) - self.axis.input) // self._every)
+        return min(inside, int(self._read(residue, phase)))
 
 
 def split(axis: Axis, role: str) -> Split:
@@ -133,7 +133,7 @@ def _parts(axis: Axis) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Positions along one axis: number i of phase p lies at start + p * phase_step + i * step, for first <= i < last."""
+    """Positions along one axis: number i of phase p, first <= i < last, lies at start + p * phase_step + i * step."""
 
     start: Array  # of each lane
     step: int

@@ -31,7 +31,9 @@ class Tiling:
     def __str__(self) -> str:
         lengths = joined(split.length for split in self.splits[3 - self.geometry.rank :])
         phases = f", {self.phases} phases" if self.phases > 1 else ""
-        return f"{self.isa}, transforms of {lengths}, {self.tiles} tiles an image{phases}, lanes hold {self.filled_with}"
+        return (
+            f"{self.isa}, transforms of {lengths}, {self.tiles} tiles an image{phases}, lanes hold {self.filled_with}"
+        )
 
     @property
     def filled_with(self) -> str:
