@@ -316,6 +316,7 @@ def test_the_plan_says_that_its_bound_is_in_norms() -> None:
 
 
 def test_what_cannot_be_transformed_says_why() -> None:
+    assert fourier.propose("forward", parse("ic0 oc1 i3 k2"), "float32", SERVER, 1 << 25).startswith("no channels")
     assert fourier.propose("forward", parse("ic1 oc1 i3x3x3x3 k2"), "float32", SERVER, 1 << 25).startswith("4 spatial")
     reason = fourier.propose("forward", parse("ic512 oc512 i99x99 k9x9"), "float32", SERVER, 1 << 20)
     assert jit.available() is not None or reason == "its spectra take more than the limit of 1.0 MiB"

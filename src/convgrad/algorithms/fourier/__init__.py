@@ -41,6 +41,8 @@ WORKSPACE_LIMIT = 32 << 20  # of the rare call that goes to a direct algorithm
 def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int) -> Proposal | str:
     if geometry.rank > 3:
         return f"{geometry.rank} spatial axes: its kernels have loops for three"
+    if geometry.in_channels == 0 or geometry.out_channels == 0:
+        return "no channels: nothing to transform"
     missing = jit.available()
     if missing is not None:
         return missing

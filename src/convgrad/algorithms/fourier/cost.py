@@ -27,9 +27,11 @@ ACCUMULATE_CYCLES = 38
 OUTSIDE_CACHE = 1.7  # factor on the stages of rows that the second-level cache does not hold
 CACHE_BYTES = 1 << 20
 FRESH_CYCLES = 0.3  # for a byte of memory that the system clears first
-WORTHWHILE = 0.95  # a longer transform is looked at where it pads so much less
-CALL_CYCLES = 100_000  # of Python, once a call
-TASK_CYCLES = 40_000  # and once a task
+WORTHWHILE = 0.98  # a longer transform is looked at where it pads so much less
+# of Python: once a call, once a task, and for each row of a weight that is kept without its empty lanes
+CALL_CYCLES = 200_000
+TASK_CYCLES = 40_000
+KEPT_ROW_CYCLES = 30_000
 
 
 def choose_tiling(role: str, g: Geometry, isa: str, itemsize: int, workspace_limit: int) -> Tiling | None:
@@ -70,6 +72,7 @@ def seconds(t: Tiling, itemsize: int) -> float:
     away = OUTSIDE_CACHE if t.row * itemsize > CACHE_BYTES else 1.0
     transform = STAGE_CYCLES * away * sum(len(stages(length)) for length in t.lengths)
     weights = t.units * t.blocks * t.weight_rows
+    python: float = CALL_CYCLES + TASK_CYCLES * tasks
     entry = inputs * (PACK_CYCLES + transform) + results * transform
     if t.role == "weight_grad":
         entry += results * PACK_CYCLES + ACCUMULATE_CYCLES * inputs * t.rows
@@ -78,6 +81,6 @@ def seconds(t: Tiling, itemsize: int) -> float:
         entry += results * UNPACK_CYCLES + PRODUCT_CYCLES * (inputs + results)
         entry += MULTIPLY_CYCLES * inputs * results
         once = weights * (PACK_CYCLES + transform)
+        python += KEPT_ROW_CYCLES * weights * (t.width < t.lanes)
     fresh = FRESH_CYCLES * (t.scratch + t.shared(itemsize, t.tasks(1))) * itemsize
-    cycles = t.entries * (tasks * entry + once) + fresh + CALL_CYCLES + TASK_CYCLES * (tasks + 1)
-    return cycles / CYCLES_PER_SECOND
+    return (t.entries * (tasks * entry + once) + fresh + python) / CYCLES_PER_SECOND
