@@ -15,6 +15,7 @@ from strategies import axes, every_axis, problems
 
 import convgrad
 from convgrad.algorithms import fourier
+from convgrad.algorithms.fourier import tiling as tiling_module
 from convgrad.algorithms.fourier.lengths import good_lengths, stages, twiddles
 from convgrad.algorithms.fourier.split import Walk, split
 from convgrad.algorithms.fourier.tiling import Tiling
@@ -139,6 +140,31 @@ def test_every_length_transforms(role: str, length: int) -> None:
     plan = dataclasses.replace(plan, parameters=forced, error_bound=fourier.error_bound(forced))
     problem = real_numbers(text, "float64")
     assert_within_bound(computed(plan, problem), plan, *problem.arguments(role))
+
+
+@compiled
+def test_the_bound_counts_the_roundings_on_the_path_of_an_entry() -> None:
+    tiling = planned("forward", "ic1 oc1 i1024x1024 k31x31", "float64").parameters
+    assert isinstance(tiling, Tiling)
+    splits = (tiling.splits[0], *(dataclasses.replace(one, length=64) for one in tiling.splits[1:]))
+    # three transforms of 6 + 6 levels, a product, a channel, the scale; two tiles of a pair may share numbers
+    roundings = 3 * 12 * (1 + 5**0.5 + 0.5**0.5) + 5**0.5 + 1 + 2
+    assert abs(fourier.error_bound(dataclasses.replace(tiling, splits=splits)) - 0.5 * roundings * 2**0.5) < 1e-9
+
+
+@compiled
+def test_the_weight_gradient_keeps_its_digits_over_thousands_of_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling_module, "MOST_RANGES", 1)
+    g, rng = parse("ic1 oc1 i200000 k2"), np.random.default_rng(3)
+    x, gy = (rng.uniform(0.5, 1, shape).astype("float32") for shape in (g.input_shape, g.output_shape))
+    plan = planned("weight_grad", "ic1 oc1 i200000 k2")
+    assert isinstance(plan.parameters, Tiling)
+    splits = (*plan.parameters.splits[:2], dataclasses.replace(plan.parameters.splits[2], length=4))
+    forced = dataclasses.replace(plan, parameters=dataclasses.replace(plan.parameters, splits=splits))
+    got = execute(forced, gy, x, np.empty(g.weight_shape, "float32")).ravel()
+    wide, gradient = x[0, 0].astype("float64"), gy[0, 0].astype("float64")
+    exact = np.array([np.sum(gradient * wide[k : k + gradient.size]) for k in range(2)])
+    assert (np.abs(got - exact) / np.spacing(got)).max() <= 2
 
 
 # --- bits
