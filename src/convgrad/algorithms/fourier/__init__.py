@@ -84,7 +84,7 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
         if not run_weight(ready, a, b, target, workers):
             _run_directly(plan, a, b, target)
     else:
-        if any(axis.stride > 1 or axis.dilation > 1 or axis.kernel < axis.stride for axis in plan.geometry.axes):
+        if plan.role == "input_grad" and any(axis.stride > 1 or axis.dilation > 1 for axis in plan.geometry.axes):
             target[...] = 0  # inputs that no tap reads
         for image in run_data(ready, a, b, target, workers):
             one = slice(image, image + 1)
@@ -115,8 +115,8 @@ def _run_directly(plan: Plan, a: Array, b: Array, out: Array) -> None:
         if isinstance(offer, Proposal):
             batch = plan.geometry.batch if plan.role == "weight_grad" else 1
             taken = replace(plan, geometry=g.with_batch(batch), algorithm=direct.name, parameters=offer.parameters)
-            return direct.run(taken, a, b, out)
-    return None
+            direct.run(taken, a, b, out)
+            return
 
 
 def _in_elements(array: Array) -> Strides:
