@@ -10,7 +10,7 @@ import mmap
 import sys
 
 import numpy as np
-from oracles import DEFINITIONS
+from oracles import DEFINITIONS, excess
 from strategies import whole_numbers
 
 from convgrad.choose import choose
@@ -52,15 +52,14 @@ def main(algorithm: str) -> None:
         for dtype in ("float32", "float64"):
             problem = whole_numbers(parse(text), np.random.default_rng(1), dtype)
             for role in ROLES:
-                plan = choose(role, problem.geometry, dtype, Machine.here())
-                if algorithm != plan.algorithm:
-                    continue
+                plan = choose(role, problem.geometry, dtype, Machine.here(), algorithm)
                 for at_the_start in (False, True):
                     a, b = (guarded(array, at_the_start) for array in problem.arguments(role))
                     out = guarded(np.full(problem.result_shape(role), np.nan, dtype), at_the_start)
                     execute(plan, a, b, out)
                     expected = DEFINITIONS[role](*problem.arguments(role), problem.geometry)
-                    if not np.array_equal(out, expected):
+                    exact = plan.error_scale == "entry"
+                    if not np.array_equal(out, expected) and (exact or excess(out, plan, a, b).max() > 1):
                         sys.exit(1)
 
 

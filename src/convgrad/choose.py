@@ -77,6 +77,7 @@ def _choose_for_one_image(
         why="asked for by name" if algorithm else _why(len(offers), taken),
         rejected=tuple(rejected),
         operations=2 * geometry.products,
+        error_scale=taken.error_scale,
     )
 
 

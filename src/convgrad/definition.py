@@ -75,3 +75,28 @@ def bias_grad(gy: Array) -> Array:
     for n, oc, *o in np.ndindex(*gy.shape):
         gb[oc] += gy[(n, oc, *o)]
     return gb
+
+
+def norms(role: str, a: Array, b: Array, geometry: Geometry) -> Array:
+    """The product of the Euclidean norms of the two parts that each entry of a role sums over.
+
+    By Cauchy and Schwarz no entry is larger. Errors of transforms are relative to it, so a plan with the
+    `error_scale` "norm" is measured by it. Its shape broadcasts to the result's.
+    """
+    g = geometry
+    ic, oc = g.in_channels_per_group, g.out_channels_per_group
+    if role == "weight_grad":
+        gy, x = (_norms(array.swapaxes(0, 1), 1) for array in (a, b))
+        found: Array = gy[:, None] * np.repeat(x.reshape(g.groups, ic), oc, axis=0)
+    else:
+        # of each image and group, and of what one channel of the result meets in the weight
+        image = _norms(a.reshape(g.batch, g.groups, -1), 2)
+        w = b.reshape(g.groups, oc, ic, -1)
+        weight = _norms(w if role == "forward" else w.swapaxes(1, 2), 2)
+        found = (image[:, :, None] * weight).reshape(g.batch, -1)
+    return found.reshape(*found.shape, *(1,) * g.rank)
+
+
+def _norms(array: Array, kept: int) -> Array:
+    found: Array = np.sqrt(np.sum(np.square(array), axis=tuple(range(kept, array.ndim))))
+    return found

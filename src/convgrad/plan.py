@@ -12,6 +12,8 @@ from .geometry import Geometry
 from .spelling import spell
 
 ROLES = ("forward", "input_grad", "weight_grad")
+# what an error bound is relative to; norms are Euclidean, over what one entry of the result sums
+ERROR_SCALES = {"entry": "definition(|a|, |b|)", "norm": "norm(a) norm(b)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,9 @@ class Proposal:
 
     seconds: float  # estimate for one image on one thread
     workspace_bytes: int  # at most, beyond inputs and result, for each thread that takes part
-    error_bound: float  # in eps of the dtype, times definition(|a|, |b|)
+    error_bound: float  # in eps of the dtype, times the scale that `error_scale` names
     parameters: object  # the algorithm's own frozen record
+    error_scale: str = "entry"  # a key of ERROR_SCALES
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Plan:
     why: str
     rejected: tuple[Rejection, ...]
     operations: int  # floating-point: one multiplication and one addition per index triple of the definition
+    error_scale: str = "entry"  # a key of ERROR_SCALES
 
     @property
     def array_bytes(self) -> int:
@@ -61,7 +65,7 @@ class Plan:
             ("operations", f"{quantity(self.operations)}flop"),
             ("arrays", f"{quantity(self.array_bytes, 1024)}B, {_intensity(self)} flop/B"),
             ("workspace", f"at most {quantity(self.workspace_bytes, 1024)}B a thread"),
-            ("error bound", f"{self.error_bound:.6g} eps x definition(|a|, |b|)"),
+            ("error bound", f"{self.error_bound:.6g} eps x {ERROR_SCALES[self.error_scale]}"),
         ]
         rows += [("not taken", f"{other.algorithm}: {other.reason}") for other in self.rejected]
         title = f"{self.role}  {spell(self.geometry)}  {self.dtype}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .fourier import FOURIER
 from .matmul import IM2COL, TAPS
 from .record import Algorithm as Algorithm
 from .shifted import SHIFTED
 
-ALGORITHMS: tuple[Algorithm, ...] = (SHIFTED, IM2COL, TAPS)
+ALGORITHMS: tuple[Algorithm, ...] = (SHIFTED, FOURIER, IM2COL, TAPS)

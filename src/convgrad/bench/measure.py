@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..api import plan_for
 from ..choose import choose
+from ..definition import norms
 from ..errors import InputError
 from ..execute import execute
 from ..geometry import Geometry
@@ -65,7 +66,7 @@ def measure(g: Geometry, dtype: str, against: list[str], rounds: int, threads: i
     for role in ROLES:
         plan = plan_for(role, g, dtype=dtype)
         a, b = arguments[role]
-        exact, scale = _exact(role, g, a, b)
+        exact, scale = _exact(plan, a, b)
         out = np.empty(shapes[role], dtype)
 
         def ours(plan: Plan = plan, a: Array = a, b: Array = b, out: Array = out) -> Array:
@@ -88,12 +89,16 @@ def measure(g: Geometry, dtype: str, against: list[str], rounds: int, threads: i
     return rows
 
 
-def _exact(role: str, g: Geometry, a: Array, b: Array) -> tuple[Array, Array]:
-    """The result in float64, tap by tap, and the same of absolute values."""
+def _exact(bounded: Plan, a: Array, b: Array) -> tuple[Array, Array]:
+    """The result in float64, tap by tap, and what the plan's error bound is relative to."""
+    role, g = bounded.role, bounded.geometry
     plan = choose(role, g, "float64", Machine.here(), "taps" if max(g.kernel_size) > 1 else "im2col")
     shape = {"forward": g.output_shape, "input_grad": g.input_shape, "weight_grad": g.weight_shape}[role]
     a, b = a.astype("float64"), b.astype("float64")
-    return execute(plan, a, b, np.empty(shape)), execute(plan, np.abs(a), np.abs(b), np.empty(shape))
+    exact = execute(plan, a, b, np.empty(shape))
+    if bounded.error_scale == "norm":
+        return exact, norms(role, a, b, g)
+    return exact, execute(plan, np.abs(a), np.abs(b), np.empty(shape))
 
 
 def _check(plan: Plan, got: Array, exact: Array, scale: Array) -> None:

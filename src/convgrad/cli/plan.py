@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _record(plan: Plan) -> dict[str, Any]:
+    from ..plan import ERROR_SCALES
     from ..spelling import spell
 
     g = plan.geometry
@@ -55,6 +56,7 @@ def _record(plan: Plan) -> dict[str, Any]:
         "array_bytes": plan.array_bytes,
         "workspace_bytes": plan.workspace_bytes,
         "error_bound_eps": plan.error_bound,
+        "error_scale": ERROR_SCALES[plan.error_scale],
         "why": plan.why,
         "rejected": {other.algorithm: other.reason for other in plan.rejected},
     }

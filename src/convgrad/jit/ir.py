@@ -185,6 +185,25 @@ class Function:
         arguments = f"{value.type} {value.name}, ptr {pointer.name}, i32 {align}, {mask.type} {mask.name}"
         self.line(f"call void @{name}({arguments})")
 
+    def gather(self, kind: str, pointer: Value, places: Value, mask: Value) -> Value:
+        """Element `places[lane]` of an array in each lane under `mask`, zeros elsewhere."""
+        lanes, element = kind[1:-1].split(" x ")
+        at = self._each_at(pointer, element, places)
+        arguments = f"{at.type} {at.name}, i32 {_align(element)}, {mask.type} {mask.name}, {kind} zeroinitializer"
+        return self.value(f"call {kind} @llvm.masked.gather.{_suffix(kind)}.v{lanes}p0({arguments})", kind)
+
+    def scatter(self, vector: Value, pointer: Value, places: Value, mask: Value) -> None:
+        """Store each lane under `mask` to element `places[lane]` of an array."""
+        lanes, element = vector.type[1:-1].split(" x ")
+        at = self._each_at(pointer, element, places)
+        arguments = f"{vector.type} {vector.name}, {at.type} {at.name}, i32 {_align(element)}, {mask.type} {mask.name}"
+        self.line(f"call void @llvm.masked.scatter.{_suffix(vector.type)}.v{lanes}p0({arguments})")
+
+    def _each_at(self, pointer: Value, element: str, places: Value) -> Value:
+        lanes = places.type[1:-1].split(" x ")[0]
+        operands = f"{element}, ptr {pointer.name}, {places.type} {places.name}"
+        return self.value(f"getelementptr {operands}", f"<{lanes} x ptr>")
+
     def splat(self, scalar: Value, kind: str) -> Value:
         """A vector with `scalar` in every lane."""
         lanes, element = kind[1:-1].split(" x ")
@@ -300,6 +319,15 @@ def declare_masked(kind: str) -> str:
     return (
         f"declare {kind} @llvm.masked.load.{short}.p0(ptr, i32, <{lanes} x i1>, {kind})\n"
         f"declare void @llvm.masked.store.{short}.p0({kind}, ptr, i32, <{lanes} x i1>)\n"
+    )
+
+
+def declare_gather(kind: str) -> str:
+    lanes = kind[1:-1].split(" x ")[0]
+    name, mask = f"{_suffix(kind)}.v{lanes}p0", f"<{lanes} x i1>"
+    return (
+        f"declare {kind} @llvm.masked.gather.{name}(<{lanes} x ptr>, i32, {mask}, {kind})\n"
+        f"declare void @llvm.masked.scatter.{name}({kind}, <{lanes} x ptr>, i32, {mask})\n"
     )
 
 

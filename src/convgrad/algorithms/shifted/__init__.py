@@ -52,6 +52,7 @@ from .runs import (
 ELEMENTS = {"float32": "float", "float64": "double"}
 # of one core for float32 and AVX-512; coarse, it only orders the candidates
 OPERATIONS_PER_SECOND = 1.3e11
+ONE_ROW = 0.55  # of that rate where a product has one row: loads are its limit then
 SECONDS_PER_PASS = 5e-6
 SMALL_OPERATIONS = 1 << 21  # a call with fewer runs on the caller's thread
 LEAST_FILLED = 0.6  # of vectors along output channels; below, vectors along positions are faster
@@ -107,6 +108,8 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     if workspace > workspace_limit:
         return f"its panels take {workspace >> 20} MiB, more than the limit of {workspace_limit >> 20} MiB"
     rate = OPERATIONS_PER_SECOND * lanes / 16 * (1 if target.fma else 0.5)
+    if (ic if role == "input_grad" else oc) == 1:
+        rate *= ONE_ROW
     seconds = 2 * g.products / rate + len(steps) * SECONDS_PER_PASS
     return Proposal(seconds, workspace, 0.5 * (chain + 1), Steps(target.name, g, steps))
 
