@@ -171,8 +171,9 @@ def _prepare(
         if isinstance(layout, OuterLayout):
             return prepare_outer(g, p, layout, a, b, itemsize, threads)
         return prepare_weight(g, p, layout, a, b, itemsize, threads)
+    in_place = data_kernel.works_in_place(target_of(parameters.isa))
     walks = tuple((p, layout) for p, layout in parameters.steps if isinstance(layout, Layout))
-    return prepare_data(g, walks, plan.role == "input_grad", a, out, itemsize, threads)
+    return prepare_data(g, walks, plan.role == "input_grad", in_place, a, out, itemsize, threads)
 
 
 def _zeros_met_infinity(plan: Plan, w: Array, result: Array) -> bool:

@@ -8,6 +8,8 @@ from an atomic counter until none is left. For each item
     products  register tiles of outputs over all taps of a block of channels, accumulated in a buffer
     unpack    the rows of the buffer that are outputs; positions between rows are thrown away
 
+Where the outputs of a tile lie behind each other in memory (as with one tap), they are added up where they belong.
+
 The order in which an output's terms are added (channels, then taps) does not depend on where its tile lies.
 """
 
@@ -29,7 +31,7 @@ def text(element: str, target: Target) -> str:
     parts += [declare_fma(vector)] if target.fma else []
     parts += [declare_masked(vector)] if target.masks else []
     for rows, widths in tile_shapes(target).items():
-        parts += [_products(element, vector, rows, vectors, target.fma).text() for vectors in widths]
+        parts += [_products(element, vector, rows, vectors, target).text() for vectors in widths]
     parts += [copy_row(element, vector, target.masks).text(), pack(element).text(), _unpack(element).text()]
     parts.append(_driver(element, lanes, target).text())
     return "\n".join(parts)
@@ -44,37 +46,46 @@ def tile_shapes(target: Target) -> dict[int, tuple[int, ...]]:
     return {6: (2, 1), 4: (2, 1), 2: (5, 2, 1), 1: (8, 2, 1)}
 
 
-def _products(element: str, vector: str, rows: int, vectors: int, fused: bool) -> Function:
+def works_in_place(target: Target) -> bool:
+    """Whether a tile touches nothing behind its last output, so that it needs no buffer of its own."""
+    return target.masks and target.registers >= 32  # there, masks have registers of their own
+
+
+def _products(element: str, vector: str, rows: int, vectors: int, target: Target) -> Function:
+    """Add `terms`, a channel and a tap each, to rows x vectors outputs; of the last vector, to its `present` lanes."""
     f = Function(
         f"products_{rows}x{vectors}",
-        "ptr panel, ptr w, ptr buffer, ptr shifts, ptr places, i64 channels, i64 taps, "
-        "i64 panel_size, i64 w_row, i64 w_channel, i64 run, i1 first",
+        "ptr panel, ptr w, ptr buffer, ptr shifts, ptr places, i64 terms, i64 w_row, i64 out_row, i64 present, "
+        "i1 first",
         internal=True,
     )
     lanes = int(vector[1:].split(" ")[0])
     tile = [(i, j) for i in range(rows) for j in range(vectors)]
-    places = [f.at(f.arg("buffer"), element, f.arg("run") * i + j * lanes) for i, j in tile]
+    places = [f.at(f.arg("buffer"), element, f.arg("out_row") * i + j * lanes) for i, j in tile]
+    mask = f.first_lanes(f.arg("present"), vector) if works_in_place(target) else None
+
+    def load(place: Value, j: int) -> Value:
+        return f.load_masked(vector, place, mask) if mask and j == vectors - 1 else f.load(vector, place)
+
     zero = f.zero(vector)
-    start = [f.select(f.arg("first"), zero, f.load(vector, place)) for place in places]
-    with f.loop("channel", 0, f.arg("channels"), carried=start) as channel:
-        source = f.at(f.arg("panel"), element, channel.index * f.arg("panel_size"))
-        block = f.at(f.arg("w"), element, channel.index * f.arg("w_channel"))
-        w_rows = [f.at(block, element, f.arg("w_row") * i) for i in range(rows)]
-        with f.loop("tap", 0, f.arg("taps"), carried=channel.carried) as tap:
-            shift = f.load("i64", f.at(f.arg("shifts"), "i64", tap.index))
-            place = f.load("i64", f.at(f.arg("places"), "i64", tap.index))
-            at = f.at(source, element, shift)
-            xs = [f.load(vector, f.at(at, element, j * lanes)) for j in range(vectors)]
-            sums = list(tap.carried)
-            for i in range(rows):
-                weight = f.splat(f.load(element, f.at(w_rows[i], element, place)), vector)
-                for j in range(vectors):
-                    k = i * vectors + j
-                    sums[k] = f.fma(weight, xs[j], sums[k], fused)
-            tap.next = sums
-        channel.next = tap.carried
-    for place, total in zip(places, channel.carried, strict=True):
-        f.store(total, place)
+    start = [f.select(f.arg("first"), zero, load(place, j)) for place, (_, j) in zip(places, tile, strict=True)]
+    w_rows = [f.at(f.arg("w"), element, f.arg("w_row") * i) for i in range(rows)]
+    with f.loop("term", 0, f.arg("terms"), carried=start) as term:
+        at = f.at(f.arg("panel"), element, f.load_index(f.at(f.arg("shifts"), "i32", term.index)))
+        place = f.load_index(f.at(f.arg("places"), "i32", term.index))
+        xs = [load(f.at(at, element, j * lanes), j) for j in range(vectors)]
+        sums = list(term.carried)
+        for i, row in enumerate(w_rows):
+            weight = f.splat(f.load(element, f.at(row, element, place)), vector)
+            for j in range(vectors):
+                k = i * vectors + j
+                sums[k] = f.fma(weight, xs[j], sums[k], target.fma)
+        term.next = sums
+    for place, total, (_, j) in zip(places, term.carried, tile, strict=True):
+        if mask and j == vectors - 1:
+            f.store_masked(total, place, mask)
+        else:
+            f.store(total, place)
     return f
 
 
@@ -178,8 +189,8 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
         y_at = y_at + o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"]
         y = f.at(r["y"], element, y_at)
         image_panel = r["channels_together"] * r["panel_size"]
-        image_buffer = r["rows"] * r["run"]
-        buffers = f.at(r["scratch"], element, r["buffer_at"])
+        buffered = r["in_place"].equals(0)
+        buffers = f.select(buffered, f.at(r["scratch"], element, r["buffer_at"]), y)
 
         with f.loop("block", 0, r["channels"], r["channels_together"]) as block:
             channels = f.smaller(r["channels"] - block.index, r["channels_together"])
@@ -199,27 +210,28 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
                     w_rows = f.at(w_block, element, row.index * r["w_row"])
                     with f.loop("image", 0, images) as n:
                         panel = f.at(r["scratch"], element, n.index * image_panel)
-                        buffer = f.at(buffers, element, n.index * image_buffer + row.index * r["run"])
+                        buffer = f.at(buffers, element, n.index * r["out_image"] + row.index * r["out_row"])
                         past = f.i64(0)
                         for vectors in widths:
                             wide = vectors * lanes
-                            # the last vector may reach past the tile: panel and buffer have room for it
+                            # the last vector may reach past the tile: panel and buffer have room, or it is masked
                             stop = length - (wide - lanes) if vectors > 1 else length
                             with f.loop(f"run_{rows}x{vectors}", past, stop, wide) as q:
+                                present = length - q.index - (wide - lanes)
                                 f.call(
                                     f"products_{rows}x{vectors}",
                                     *(f.at(panel, element, q.index), w_rows, f.at(buffer, element, q.index)),
-                                    *(r["shifts"], r["places"], channels, r["taps"]),
-                                    *(r["panel_size"], r["w_row"], r["w_channel"], r["run"], first),
+                                    *(r["shifts"], r["places"], channels * r["taps"]),
+                                    *(r["w_row"], r["out_row"], present, first),
                                 )
                             past = q.index
                 done = row.index
-        with f.loop("unpack_image", 0, images) as n:
+        with f.when(buffered, "buffered"), f.loop("unpack_image", 0, images) as n:
             f.call(
                 "unpack",
                 *(
                     f.arg("record"),
-                    f.at(buffers, element, n.index * image_buffer),
+                    f.at(buffers, element, n.index * r["out_image"]),
                     f.at(y, element, n.index * r["y_n"]),
                 ),
                 *(extent["d"], extent["h"], extent["w"]),

@@ -14,11 +14,13 @@ from .passes import Pass, Triple, triple
 WEIGHT_BYTES = 20 << 10
 PANEL_BYTES = 256 << 10
 BUFFER_BYTES = 256 << 10
+ONE_TAP_POSITIONS = 512
+MOST_INDEX = (1 << 31) - 1  # of the tables of terms
 # of the outer kernel: positions between two additions to the totals; totals, panel and gy of a block share the
 # second-level cache
-OUTER_POSITIONS = 512
-OUTER_ROWS = 256
-OUTER_ENTRIES = 96 << 10
+OUTER_POSITIONS = 784
+OUTER_ROWS = 128
+OUTER_ENTRIES = 48 << 10
 OUTER_PANEL_BYTES = 512 << 10
 # of the weight kernel: positions that an accumulator sums, so that adding its lanes is a small part of the work
 GRADIENT_POSITIONS = 1536
@@ -56,8 +58,11 @@ class Layout:
 
 def data_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) -> Layout:
     """For out[m, q] = sum of w[m, c, t] * panel[c, q + shift(t)] with `rows` m and `channels` c per group."""
+    taps = max(len(p.offsets), 1)
     positions = max(4 * lanes, min(4096, BUFFER_BYTES // itemsize // max(rows, 1)))
-    block = WEIGHT_BYTES // itemsize // (6 * max(len(p.offsets), 1))
+    if taps == 1:  # outputs are mostly added up where they belong
+        positions = min(max(positions, ONE_TAP_POSITIONS), 2 * ONE_TAP_POSITIONS)
+    block = min(WEIGHT_BYTES // itemsize // (6 * taps), MOST_INDEX // (max(rows, channels) * taps))
     return _layout(p, rows, channels, lanes, positions, block, PANEL_BYTES // itemsize)
 
 

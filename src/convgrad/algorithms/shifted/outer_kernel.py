@@ -5,7 +5,8 @@ output channels m, so no accumulator is ever summed across its lanes, and only r
 `weight_kernel` computes the same for geometries with few output channels. Items (group x block of output channels x
 block of input channels x range of tiles) are drawn from an atomic counter. For each tile of an item
 
-    pack      the input into a panel, as for the data kernel; gy turned, so that its channels lie beside each other
+    pack      the input into a panel, as for the data kernel, but not where nothing is padded; gy turned, so that its
+              channels lie beside each other
     products  register tiles of (vectors of m) x (columns: a channel and a tap each) over all positions of the tile
     add       each accumulator to a compensated total: digits do not get lost as tiles add up
 
@@ -118,31 +119,27 @@ def _turn_gradient(element: str, lanes: int) -> Function:
     joined = joined & (r["y_d"].equals(f.arg("nh") * f.arg("nw")) | f.arg("nd").equals(1))
     nd, nh = (f.select(joined, 1, f.arg(name)) for name in ("nd", "nh"))
     nw = f.select(joined, count, f.arg("nw"))
-    pitch = r["temp_pitch"]
+    pitch, gy_pitch, four = r["temp_pitch"], r["gy_pitch"], 4 * lanes
     with f.loop("m", 0, f.arg("rows"), lanes) as m:
+        source = f.at(f.arg("gy"), element, m.index * r["y_c"])
+        place = m.index // four * (r["run"] * gy_pitch) + m.index % four
+        to = f.at(f.arg("to"), element, place)
         present = f.smaller(f.arg("rows") - m.index, lanes)
-        with f.loop("row", 0, present) as row:
-            source = f.at(f.arg("gy"), element, (m.index + row.index) * r["y_c"])
-            to = f.at(f.arg("temp"), element, row.index * pitch)
-            with f.loop("d", 0, nd) as d, f.loop("h", 0, nh) as h:
-                f.call(
-                    "copy_row",
-                    f.at(to, element, (d.index * nh + h.index) * nw),
-                    f.at(source, element, d.index * r["y_d"] + h.index * r["y_h"]),
-                    *(nw, f.i64(1), r["y_w"]),
-                )
+        whole = f.select(joined & present.equals(lanes), count // lanes * lanes, 0)
+        with f.loop("in_place", 0, whole, lanes) as q:
+            f.call("turn", f.at(to, element, q.index * gy_pitch), f.at(source, element, q.index), gy_pitch, r["y_c"])
+        with f.loop("row", 0, present) as row, f.loop("d", 0, nd) as d, f.loop("h", 0, nh) as h:
+            f.call(
+                "copy_row",
+                f.at(f.arg("temp"), element, row.index * pitch + (d.index * nh + h.index) * nw),
+                f.at(source, element, row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"] + whole),
+                *(nw - whole, f.i64(1), r["y_w"]),
+            )
         with f.loop("missing", present, lanes) as row, f.loop("clear", 0, count, lanes) as q:
             f.store(f.zero(vector), f.at(f.arg("temp"), element, row.index * pitch + q.index))
-        four = 4 * lanes
-        place = m.index // four * (r["run"] * r["gy_pitch"]) + m.index % four
-        to = f.at(f.arg("to"), element, place)
-        with f.loop("q", 0, count, lanes) as q:
-            f.call(
-                "turn",
-                f.at(to, element, q.index * r["gy_pitch"]),
-                f.at(f.arg("temp"), element, q.index),
-                *(r["gy_pitch"], pitch),
-            )
+        with f.loop("rest", whole, count, lanes) as q:
+            turned, rest = f.at(to, element, q.index * gy_pitch), f.at(f.arg("temp"), element, q.index - whole)
+            f.call("turn", turned, rest, gy_pitch, pitch)
     return f
 
 
@@ -195,7 +192,7 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
         x = f.at(r["x"], element, (group * r["channels"] + c0) * r["x_c"])
         gy = f.at(r["y"], element, (group * r["rows"] + m0) * r["y_c"])
         gw = f.at(r["w"], element, (group * r["rows"] + m0) * r["w_row"] + c0 * r["taps"])
-        image_panel = r["channels_together"] * r["panel_size"]
+        packed = r["in_place"].equals(0)
 
         # scratch: panels, gy, rows being turned, positions, and the totals if nobody else adds to them
         turned = f.at(r["scratch"], element, r["buffer_at"])
@@ -223,13 +220,16 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
             read = {a: extent[a] + r[f"reach_{a}"] for a in "dhw"}
             count = extent["d"] * extent["h"] * extent["w"]
             offset = o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"]
+            there = n0 * r["x_n"] + o["d"] * r["step_d"] + o["h"] * r["step_h"] + o["w"] * r["step_w"]
+            panel = f.select(packed, r["scratch"], f.at(x, element, there))
             with f.loop("pack_image", 0, images) as n:
-                f.call(
-                    "pack",
-                    *(f.arg("record"), f.at(x, element, (n0 + n.index) * r["x_n"])),
-                    f.at(r["scratch"], element, n.index * image_panel),
-                    *(channels, o["d"], o["h"], o["w"], read["d"], read["h"], read["w"]),
-                )
+                with f.when(packed, "packed"):
+                    f.call(
+                        "pack",
+                        *(f.arg("record"), f.at(x, element, (n0 + n.index) * r["x_n"])),
+                        f.at(r["scratch"], element, n.index * r["step_n"]),
+                        *(channels, o["d"], o["h"], o["w"], read["d"], read["h"], read["w"]),
+                    )
                 f.call(
                     "turn_gradient",
                     *(f.arg("record"), f.at(gy, element, (n0 + n.index) * r["y_n"] + offset)),
@@ -238,9 +238,9 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
                 )
                 with f.loop("d", 0, extent["d"]) as d, f.loop("h", 0, extent["h"]) as h:
                     line = (n.index * extent["d"] + d.index) * extent["h"] + h.index
-                    there = n.index * image_panel + (d.index * r["panel_h"] + h.index) * r["panel_w"]
+                    there = n.index * r["step_n"] + d.index * r["step_d"] + h.index * r["step_h"]
                     with f.loop("w", 0, extent["w"]) as w:
-                        f.store(there + w.index, f.at(positions, "i64", line * extent["w"] + w.index))
+                        f.store(there + w.index * r["step_w"], f.at(positions, "i64", line * extent["w"] + w.index))
             done = f.i64(0)
             for vectors, widths in shapes.items():
                 wide = vectors * lanes
@@ -256,7 +256,7 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
                             entry = column.index * r["total_pitch"] + m.index
                             f.call(
                                 f"products_{vectors}x{width}",
-                                *(source, r["scratch"], f.at(totals, element, entry), f.at(lost, element, entry)),
+                                *(source, panel, f.at(totals, element, entry), f.at(lost, element, entry)),
                                 *(f.at(r["shifts"], "i64", column.index), positions, images * count),
                                 *(r["gy_pitch"], r["total_pitch"], piece.index.equals(begin)),
                             )

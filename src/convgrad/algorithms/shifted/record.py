@@ -16,10 +16,10 @@ NUMBERS = (
     *("plane", "panel_size", "run", "buffer_at"),
     *(f"x_{axis}" for axis in ("n", "c", *AXES)),
     *(f"y_{axis}" for axis in ("n", "c", *AXES)),
-    *("w_group", "w_row", "w_channel"),  # of the data kernel
+    *("w_group", "w_row", "w_channel", "in_place", "out_image", "out_row"),
     *("ranges", "channel_blocks", "column_pitch", "slack"),  # of the weight kernels
     *("row_blocks", "rows_together", "total_pitch", "gy_pitch"),  # of the outer kernel
-    *("temp_pitch", "temp_at", "positions_at", "totals_at"),
+    *("temp_pitch", "temp_at", "positions_at", "totals_at", "step_n", "step_d", "step_h", "step_w"),
 )
 FIELDS = (*POINTERS, *NUMBERS)
 

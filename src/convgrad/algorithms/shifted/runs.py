@@ -6,6 +6,7 @@ Everything that depends on the batch, on strides and on threads happens here; ev
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..compensated import CompensatedSum
 from ..record import Array
 from .launch import Kernel, Launch, prepared
 from .layout import Layout, OuterLayout
-from .passes import Pass
+from .passes import Pass, Triple
 from .record import AXES
 
 MOST_RANGES = 16
@@ -37,12 +38,16 @@ def prepare_data(
     g: Geometry,
     steps: tuple[tuple[Pass, Layout], ...],
     transposed: bool,
+    in_place: bool,
     source: Strides,
     target: Strides,
     itemsize: int,
     threads: int,
 ) -> list[DataLaunch]:
-    """forward, or input_grad (transposed: rows are input channels), for arrays with these byte strides."""
+    """forward, or input_grad (transposed: rows are input channels), for arrays with these byte strides.
+
+    With `in_place` the kernel may add up outputs where they belong.
+    """
     taps = math.prod(g.kernel_size)
     ic, oc = g.in_channels_per_group, g.out_channels_per_group
     rows, channels = (ic, oc) if transposed else (oc, ic)
@@ -63,13 +68,33 @@ def prepare_data(
             "w_row": w_row,
             "w_channel": w_channel,
         }
-        tables = {
-            "shifts": np.array(layout.shifts, np.int64),
-            "places": np.array(p.places, np.int64),
+        fields |= _output_place(fields, layout, in_place)
+        block = np.arange(layout.channels_together)[:, None]
+        tables = {  # of a term: a channel of a block, and a tap
+            "shifts": (block * layout.panel_size + np.array(layout.shifts)).astype(np.int32),
+            "places": (block * w_channel + np.array(p.places)).astype(np.int32),
             "phases": np.array(layout.phases, np.int64),
         }
         launches.append(DataLaunch(every, prepared(fields, tables, layout.scratch, itemsize, threads)))
     return launches
+
+
+def _output_place(fields: Mapping[str, int], layout: Layout, in_place: bool) -> dict[str, int]:
+    """Where the products add up the outputs of a tile: in its buffer, or where they belong, if that is one run."""
+    one_row = layout.tile[:2] == (1, 1)
+    if in_place and (one_row or layout.panel[1:] == layout.tile[1:]) and _runs_along(fields, "y", layout.tile):
+        return {"in_place": 1, "out_image": fields["y_n"], "out_row": fields["y_c"]}
+    return {"in_place": 0, "out_image": fields["rows"] * layout.run, "out_row": layout.run}
+
+
+def _runs_along(fields: Mapping[str, int], array: str, block: Triple) -> bool:
+    """Whether the positions of a block lie behind each other in memory."""
+    depth, height, width = block
+    return (
+        fields[f"{array}_w"] == 1
+        and (height == 1 or fields[f"{array}_h"] == width)
+        and (depth == 1 or fields[f"{array}_d"] == height * width)
+    )
 
 
 def run_data(launches: list[DataLaunch], kernel: Kernel, a: Array, w: Array, out: Array) -> None:
@@ -160,7 +185,16 @@ def prepare_outer(
     }
     own = ("rows_together", "total_pitch", "column_pitch", "gy_pitch", "temp_pitch", "temp_at", "positions_at")
     fields |= {name: getattr(layout, name) for name in (*own, "totals_at")}
-    columns = np.arange(panels.channels_together)[:, None] * panels.panel_size + np.array(panels.shifts)
+    if g.clips:
+        pitch, shifts = panels.panel_size, panels.shifts
+        steps: Strides = (panels.channels_together * pitch, panels.panel[1] * panels.panel[2], panels.panel[2], 1)
+    else:  # every tap of every position lies inside the input: it is read where it is
+        pitch, *axes = (fields[f"x_{axis}"] for axis in ("c", *AXES))
+        shifts = tuple(sum(o * axis for o, axis in zip(offset, axes, strict=True)) for offset in p.offsets)
+        steps = (fields["x_n"], *(s * axis for s, axis in zip(p.stride, axes, strict=True)))
+    fields["in_place"] = int(not g.clips)
+    fields |= {f"step_{axis}": step for axis, step in zip(("n", *AXES), steps, strict=True)}
+    columns = np.arange(panels.channels_together)[:, None] * pitch + np.array(shifts)
     tables = {"shifts": columns.astype(np.int64), "phases": np.array(panels.phases, np.int64)}
     launch = prepared(fields, tables, layout.scratch, itemsize, threads)
     return OuterLaunch(launch, 2 * layout.entries * blocks * ranges if ranges > 1 else 0, blocks)
