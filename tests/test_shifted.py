@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import axes, every_axis, geometries
 
-from convgrad.algorithms.shifted import data_kernel, weight_kernel
-from convgrad.algorithms.shifted.layout import Layout, data_layout, weight_layout
+from convgrad import definition
+from convgrad.algorithms.shifted import data_kernel, outer_kernel, weight_kernel
+from convgrad.algorithms.shifted.layout import Layout, data_layout, outer_layout, weight_layout
 from convgrad.algorithms.shifted.passes import AxisPass, Pass, forward_axis, input_grad_axis, passes
+from convgrad.choose import choose
+from convgrad.execute import execute
 from convgrad.geometry import Axis, Geometry
+from convgrad.jit import compile as jit
 from convgrad.jit.targets import TARGETS
+from convgrad.machine import Machine
+from convgrad.spelling import parse
 
 Triples = set[tuple[int, int, int]]  # (input, tap, output)
 
@@ -55,9 +62,9 @@ def test_the_passes_of_an_axis_meet_each_term_once_drawn(axis: Axis) -> None:
 
 @given(geometries(), st.sampled_from([4, 8, 16]), st.sampled_from(["data", "weight"]))
 def test_every_tap_of_every_position_stays_inside_its_panel(g: Geometry, lanes: int, kind: str) -> None:
-    choose = data_layout if kind == "data" else weight_layout
+    lay_out = data_layout if kind == "data" else weight_layout
     for p in passes("forward", g):
-        lay = choose(p, g.out_channels_per_group, g.in_channels_per_group, lanes, 4)
+        lay = lay_out(p, g.out_channels_per_group, g.in_channels_per_group, lanes, 4)
         check_layout(p, lay)
 
 
@@ -73,7 +80,7 @@ def check_layout(p: Pass, lay: Layout) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
-@pytest.mark.parametrize("module", [data_kernel, weight_kernel], ids=["data", "weight"])
+@pytest.mark.parametrize("module", [data_kernel, outer_kernel, weight_kernel], ids=["data", "outer", "weight"])
 def test_the_text_of_a_kernel_is_a_function_of_dtype_and_isa(module, target) -> None:
     for element in ("float", "double"):
         text = module.text(element, target)
@@ -81,3 +88,75 @@ def test_the_text_of_a_kernel_is_a_function_of_dtype_and_isa(module, target) -> 
         assert "inttoptr" not in text and f"@{module.NAME}(ptr noalias %record)" in text
         lanes = target.vector_bytes // (4 if element == "float" else 8)
         assert f"<{lanes} x {element}>" in text or lanes == 1
+
+
+@given(geometries(), st.sampled_from([4, 8, 16]), st.sampled_from([4, 8]))
+def test_the_parts_of_the_outer_kernels_memory_do_not_meet(g: Geometry, lanes: int, itemsize: int) -> None:
+    rows = g.out_channels_per_group
+    for p in passes("forward", g):
+        lay = outer_layout(p, rows, g.in_channels_per_group, lanes, itemsize)
+        check_layout(p, lay.panels)
+        count = lay.panels.tile[0] * lay.panels.tile[1] * lay.panels.tile[2]
+        slabs = -(-lay.total_pitch // (4 * lanes))
+        assert lay.panels.buffer_at + slabs * lay.run * lay.gy_pitch <= lay.temp_at
+        assert lay.run >= lay.panels.together * count + lanes - 1
+        assert lay.temp_at + max((lanes - 1) * lay.temp_pitch + count + lanes, 2 * lanes * lanes) <= lay.positions_at
+        assert lay.positions_at + lay.panels.together * count * 8 // itemsize <= lay.totals_at
+        assert lay.totals_at + 2 * lay.entries <= lay.scratch
+        assert lay.rows_together <= lay.total_pitch
+        assert lay.panels.channels_together * len(p.offsets) <= lay.column_pitch
+
+
+compiled = pytest.mark.skipif(jit.available() is not None, reason=str(jit.available()))
+
+
+def computed(role: str, g: Geometry, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    plan = choose(role, g, str(out.dtype), Machine.here(), "shifted")
+    return execute(plan, a, b, out)
+
+
+@compiled
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "n2 ic3 oc16 i5x6 k3x2 p1",  # one block, fewer images than go together
+        "n33 ic2 oc20 i9 k3 s2 p1",  # several ranges, rows end inside a vector
+        "n1 ic2 oc300 i6x5 k3x3 p1",  # several blocks of output channels
+        "n2 ic700 oc30 i3x5 k3x3 p1",  # several blocks of input channels
+        "n3 ic600 oc150 i3x3 k1x1",  # of both, read in place
+        "n5 ic6 oc64 i7x7 k3x3 s2 p1 d2 g2",
+        "n2 ic7 oc100 i4x5x6 k2x3x2 s2 p1",
+        "n1 ic2 oc33 i60x61 k5x3 p2",  # several tiles
+        "n2 ic3 oc13 i30x31 k4x3 s3x2",  # a stride, nothing padded
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_outer_products_are_exact_on_whole_numbers(spelling: str, dtype: str) -> None:
+    g = parse(spelling)
+    rng = np.random.default_rng(1)
+    gy = rng.integers(-9, 10, g.output_shape).astype(dtype)
+    x = rng.integers(-9, 10, g.input_shape).astype(dtype)
+    reference = choose("weight_grad", g, dtype, Machine.here(), "im2col")
+    expected = execute(reference, gy, x, np.empty(g.weight_shape, dtype))
+    assert np.array_equal(computed("weight_grad", g, gy, x, np.full(g.weight_shape, np.nan, dtype)), expected)
+    apart = np.full((*g.weight_shape[:-1], g.weight_shape[-1] + 2), np.nan, dtype)[..., : g.weight_shape[-1]]
+    assert np.array_equal(computed("weight_grad", g, gy, x, apart), expected)
+    across = np.asfortranarray(gy), np.asfortranarray(x)
+    assert np.array_equal(computed("weight_grad", g, *across, np.empty(g.weight_shape, dtype)), expected)
+
+
+@compiled
+@pytest.mark.parametrize("spelling", ["n3 ic5 oc7 i9x7 k1x1", "n2 ic3 oc2 i70 k4", "n2 ic4 oc9 i6x5x3 k2x1x1"])
+@pytest.mark.parametrize("role", ["forward", "input_grad"])
+def test_outputs_that_are_added_up_in_place_leave_their_neighbours_alone(spelling: str, role: str) -> None:
+    g = parse(spelling)
+    rng = np.random.default_rng(2)
+    source, shape = (g.input_shape, g.output_shape) if role == "forward" else (g.output_shape, g.input_shape)
+    a, w = (rng.integers(-9, 10, s).astype("float32") for s in (source, g.weight_shape))
+    expected = getattr(definition, role)(a, w, g)
+    for extra in range(len(shape)):  # room behind each axis in turn
+        whole = np.full([n + (axis == extra) * 5 for axis, n in enumerate(shape)], 77, "float32")
+        out = whole[tuple(slice(n) for n in shape)]
+        assert np.array_equal(computed(role, g, a, w, out), expected)
+        out[...] = 77
+        assert (whole == 77).all()
