@@ -21,11 +21,11 @@ from .script import reproduction, version
 from .shrink import shrink
 
 CONFIRMATIONS = 3
-SHRINK_SECONDS = 40.0
+SHRINK_SECONDS = 20.0
 SUSPECTS = 6  # cases before a crash that are looked at when the crash does not come again
 LEAK_CALLS = 40
 MOST_FINDINGS = 25  # then a run ends: what comes after has been said
-DIES = ("crash", "hang", "memory", "leak")
+ALL, USUAL = Wishes(), Limits()
 
 Progress = Callable[["Report"], None]
 
@@ -62,8 +62,8 @@ def check(
     most_cases: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
-    wishes: Wishes = Wishes(),
-    limits: Limits = Limits(),
+    wishes: Wishes = ALL,
+    limits: Limits = USUAL,
     measured: bool = True,
     progress: Progress | None = None,
 ) -> Report:
@@ -82,7 +82,7 @@ def check(
     return campaign.report
 
 
-def replay(backend: str, saved: Iterable[Case], *, limits: Limits = Limits(), progress: Progress | None = None) -> Report:
+def replay(backend: str, saved: Iterable[Case], *, limits: Limits = USUAL, progress: Progress | None = None) -> Report:
     """Try a backend on given cases; those that its capabilities leave out are passed over."""
     dialect = dialects.find(backend)
     with _campaign(dialect, 0, limits) as campaign:
@@ -201,13 +201,18 @@ class _Campaign:
             if finding.explains(case, verdict):
                 finding.seen += 1
                 return
+        seconds = time.monotonic() - self._began
         culprit, rate = self._confirm(case, verdict)
-        tries = 1 if rate == 1 else CONFIRMATIONS
+        tries = 1 if rate == 1 else 2 * CONFIRMATIONS
         smallest = culprit
         if rate > 0:
             fails = lambda other: any(self._judge(other).kind == verdict.kind for _ in range(tries))  # noqa: E731
             smallest = shrink(culprit, fails, self.allowed, SHRINK_SECONDS)
             verdict = self._told(smallest, verdict)
+        for finding in self.report.findings:
+            if finding.explains(smallest, verdict):
+                finding.seen += 1
+                return
         diagnosis = self._ask(smallest, "diagnose") if verdict.kind == "wrong" else ""
         script = reproduction(self._dialect, smallest, verdict.message, crashes=verdict.kind != "wrong")
         self.report.findings.append(
@@ -216,7 +221,7 @@ class _Campaign:
                 case=smallest,
                 first=culprit,
                 number=self.report.tried,
-                seconds=time.monotonic() - self._began,
+                seconds=seconds,
                 reproduction=script,
                 alone=rate > 0,
                 rate=rate,
@@ -269,5 +274,3 @@ def _add(table: dict[str, Any], role: str, found: Any) -> None:
         row = table.setdefault(role, {"layers": 0, "differ": 0})
         row["layers"] += 1
         row["differ"] += bool(any(found) if isinstance(found, list) else found)
-
-

@@ -24,7 +24,7 @@ class Capabilities:
 
     padding: "none", "symmetric" (the same zeros before and after) or "any".
     layouts: how operands may lie in memory, of `LAYOUTS`.   threads: counts that it can be told to use.
-    algorithms: names of its own that a case may ask for; "" lets it choose.
+    algorithms: names of its own that a case may ask for, "" lets it choose; what stands twice is drawn twice as often.
     transforms: those of its algorithms (FFT, Winograd) that are exact to rounding in the norm only.
     promises: of "threads" (the same bits for any number), "batch" (an image has the same bits in any batch; forward
     and input_grad), "special" (NaN, infinity and denormals as in the definition); without one, it is only measured.

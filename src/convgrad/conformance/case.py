@@ -1,5 +1,7 @@
-"""One case: a role of a convolution, its numbers, how they lie in memory, and where it runs. It is all text and integers,
-so that it can be saved, sent to another process, made smaller, and printed."""
+"""One case: a role of a convolution, its numbers, how they lie in memory, and where it runs.
+
+It is all text and integers, so that it can be saved, sent to another process, made smaller, and printed.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,9 @@ class Case:
             known = {**record, "geometry": parse(record["geometry"]), "layouts": tuple(record["layouts"])}
             case = Case(**known)
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError("case", str(record), f"is no case ({error})", "what `convgrad check --save` wrote") from None
+            raise InputError(
+                "case", str(record), f"is no case ({error})", "what `convgrad check --save` wrote"
+            ) from None
         words = {(case.role, *OPERANDS), (case.dtype, *PRECISION), (case.data, *DATA)}
         words |= {(layout, *LAYOUTS) for layout in case.layouts}
         for word, *accepted in words:

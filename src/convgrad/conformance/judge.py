@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from .case import EXACT_DATA, PRECISION, Case
-from .dialects.record import Dialect
-from .script import data_lines, namespace, thread_lines
+from .dialects.record import Dialect, numbers
 from .oracle import tap_by_tap
+from .script import data_lines, namespace, thread_lines
 
 Array = np.ndarray[Any, Any]
 TRANSFORM_EPS = 64.0  # of |a| * |b|, in the norm: FFT of some thousand positions
@@ -120,13 +120,14 @@ class Bench:
         if "threads" in promises and case.threads > 1:
             alone = np.asarray(self.compute(replace(case, threads=1), a, b))
             if not _same(alone, got):
-                return Verdict("threads", f"{_differences(alone, got)} entries differ between 1 and {case.threads} threads")
+                told = f"{_differences(alone, got)} entries differ between 1 and {case.threads} threads"
+                return Verdict("threads", told)
         if "batch" in promises and case.role != "weight_grad" and case.geometry.batch > 1:
             last = case.geometry.batch - 1
             one = replace(case, geometry=case.geometry.with_batch(1))
             alone = np.asarray(self.compute(one, a[last:], b))
             if not _same(alone, got[last:]):
-                return Verdict("batch", f"{_differences(alone, got[last:])} entries of the last image differ when alone")
+                return Verdict("batch", f"{_differences(alone, got[last:])} entries of the last image differ, alone")
         return OK
 
 
@@ -134,8 +135,8 @@ def exact(case: Case, a: Array, b: Array) -> Array:
     """The definition, in longdouble where float64 numbers are rounded."""
     g = case.geometry
     wide = np.longdouble if case.dtype == "float64" and case.data not in EXACT_DATA else np.float64
-    options = ([getattr(axis, name) for axis in g.axes] for name in ("stride", "before", "dilation"))
-    return tap_by_tap(case.role, a, b, case.result_shape, *options, g.groups, wide)
+    stride, before, dilation = (numbers(g, name) for name in ("stride", "before", "dilation"))
+    return tap_by_tap(case.role, a, b, case.result_shape, stride, before, dilation, g.groups, wide)
 
 
 def eps(dtype: str) -> float:

@@ -37,7 +37,7 @@ def tap_by_tap(
             first, last = max(0, -(at // s)), min(y.shape[3 + axis] - 1, (x.shape[3 + axis] - 1 - at) // s)
             i.append(slice(first * s + at, last * s + at + 1, s) if first <= last else slice(0))
             o.append(slice(first, last + 1) if first <= last else slice(0))
-        x_k, w_k, y_k = x[(..., *i)], w[(..., *tap)], y[(..., *o)]
+        x_k, w_k, y_k = x[:, :, :, *i], w[:, :, :, *tap], y[:, :, :, *o]
         if role == "forward":
             y_k += np.einsum(f"ngi{q},goi->ngo{q}", x_k, w_k)
         elif role == "input_grad":

@@ -5,6 +5,7 @@ A child is used again for the next case. One that dies, hangs or grows is replac
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -14,7 +15,6 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ..errors import InputError
@@ -26,6 +26,8 @@ from .script import PYTHON, environment_of
 START_SECONDS = 180.0  # to import a framework on a busy machine
 # glibc fills fresh memory with 0xC5 and freed memory with 0x3A: numbers that show in any sum
 PERTURB = {"MALLOC_PERTURB_": str(0x3A)}
+# threads of OpenMP that wait leave the cores to others: on a busy machine a case takes a fifth of the time
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 # glibc's checking allocator ends a process at the first block that was written past its end
 DEBUG_ALLOCATOR = "libc_malloc_debug.so.0"
 FOLDERS = ("/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib")
@@ -46,7 +48,7 @@ class Process:
 
     def __init__(self, dialect: Dialect, isa: str, limits: Limits) -> None:
         self._limits = limits
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         self._buffer = b""
         command = [PYTHON, "-m", f"{__package__}.worker", dialect.name, str(limits.memory)]
         self._child = subprocess.Popen(
@@ -54,14 +56,15 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env={**environment_of(dialect, isa), **PERTURB, **_checking_allocator()},
+            env={**environment_of(dialect, isa), **PERTURB, **PATIENT, **_checking_allocator()},
             start_new_session=True,  # Ctrl-C is for the parent
         )
         answer = self._read(START_SECONDS)
         if isinstance(answer, Verdict):
             told = self._said()
             self.close()
-            raise InputError("backend", dialect.name, f"its process does not start: {told or answer.message}", "see above")
+            rule = f"its process does not start: {told or answer.message}"
+            raise InputError("backend", dialect.name, rule, "a backend that imports")
         self.resident_at_start = self.resident = int(answer["resident"])
 
     def ask(self, task: str, case: Case, **options: Any) -> Any:
@@ -91,15 +94,13 @@ class Process:
         self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout, self._stderr):
             if pipe is not None and not pipe.closed:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
 
     def __enter__(self) -> Process:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _read(self, seconds: float) -> Any:
@@ -130,9 +131,12 @@ class Process:
         """The telling line of what the child wrote to stderr."""
         self._stderr.seek(0)
         lines = [line.strip() for line in self._stderr.read().decode(errors="replace").splitlines()]
-        lines = [line for line in lines if line and not line.startswith(("File ", "Current thread", "Extension modules"))]
-        fatal = [line for line in lines if line.startswith(("Fatal", "free()", "malloc", "double free", "corrupted"))]
-        return (fatal or lines[-1:] or [""])[0][:200]
+        trace = ("File ", "Current thread", "Thread 0x", "Extension modules")
+        lines = [line for line in lines if line and not line.startswith(trace)]
+        told = [line for line in lines if line.startswith(("free()", "malloc", "double free", "corrupted", "munmap"))]
+        told += [line for line in lines if line.startswith("Fatal")]
+        # glibc ends its line with nothing, and Python's goes on in it
+        return (told or lines[-1:] or [""])[0].replace("Fatal Python error: Aborted", "")[:200]
 
 
 def _checking_allocator() -> dict[str, str]:

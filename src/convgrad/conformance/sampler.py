@@ -47,7 +47,9 @@ def draw(dialect: Dialect, wishes: Wishes, rng: Random) -> Case | None:
     """One case; None where the drawn algorithm does not compute the drawn geometry."""
     capabilities = dialect.capabilities
     geometry = _geometry(capabilities, rng)
-    role = rng.choice(wishes.roles or capabilities.roles)
+    # the weight gradient is the weak spot of every library
+    roles = [role for role in wishes.roles or capabilities.roles for _ in range(1 + (role == "weight_grad"))]
+    role = rng.choice(roles)
     dtype = rng.choice(wishes.dtypes or capabilities.dtypes)
     algorithm = rng.choice(wishes.algorithms or capabilities.algorithms)
     threads = wishes.threads or capabilities.threads
@@ -86,57 +88,75 @@ def _layouts(capabilities: Capabilities, rng: Random) -> tuple[str, str]:
 
 
 def _geometry(capabilities: Capabilities, rng: Random) -> Geometry:
-    ranks = [rank for rank in capabilities.ranks for _ in range({1: 3, 2: 5, 3: 5}.get(rank, 1))]
+    ranks = [rank for rank in capabilities.ranks for _ in range({1: 2, 2: 4, 3: 5}.get(rank, 1))]
     rank = rng.choice(ranks)
     batch, ic, oc, groups = _channels(capabilities, rng)
-    long = rng.random() < 0.06
-    axes = tuple(_axis(capabilities, rng, rank, long and position == rank - 1) for position in range(rank))
-    return _fitted(Geometry(batch, ic * groups, oc * groups, groups, axes))
+    style = rng.random()
+    axes = [_axis(capabilities, rng, rank, style < 0.06 and position == rank - 1) for position in range(rank)]
+    if style > 0.65:  # most layers treat all axes alike
+        axes = [axes[0]] * rank
+    if style > 0.9:  # and many have one tap
+        axes = [replace(axis, kernel=1) for axis in axes]
+    return _fitted(Geometry(batch, ic * groups, oc * groups, groups, tuple(axes)))
 
 
 def _channels(capabilities: Capabilities, rng: Random) -> tuple[int, int, int, int]:
     """(batch, input and output channels per group, groups)."""
-    batch = rng.choice((1, 1, 2, 2, 3, 4, 5, 9, 17)) if capabilities.batch else 1
+    batch = rng.choice((1, 1, 2, 2, 3, 4, 5, 9, 17, 32)) if capabilities.batch else 1
     if capabilities.empty and rng.random() < 0.01:
         return rng.choice(((0, 2, 3, 1), (1, 0, 3, 1), (1, 2, 0, 1)))
     if not capabilities.channels:
         return batch, 1, 1, 1
     style = rng.random()
-    few = lambda: rng.randint(1, 4)  # noqa: E731
     if capabilities.groups and style < 0.2:  # depthwise, perhaps with a multiplier
         return batch, 1, rng.choice((1, 1, 2, 3)), rng.choice((2, 3, 5, *AROUND_VECTORS))
     if capabilities.groups and style < 0.45:
-        return batch, few(), few(), rng.randint(2, 5)
+        return batch, _few(rng), _few(rng), rng.randint(2, 5)
     if style < 0.75:
-        return batch, few(), few(), 1
-    return batch, rng.choice((few(), rng.choice(AROUND_VECTORS))), rng.choice((few(), rng.choice(AROUND_VECTORS))), 1
+        return batch, _few(rng), _few(rng), 1
+    return (
+        batch,
+        rng.choice((_few(rng), rng.choice(AROUND_VECTORS))),
+        rng.choice((_few(rng), rng.choice(AROUND_VECTORS))),
+        1,
+    )
+
+
+def _few(rng: Random) -> int:
+    return rng.randint(1, 4)
 
 
 def _axis(capabilities: Capabilities, rng: Random, rank: int, long: bool) -> Axis:
     """The output size and the remainder are drawn and the input follows, so that every draw is valid."""
     kernel = rng.choice((1, 1, 2, 3, 3, 4, 5, 7)) if rng.random() < 0.95 else rng.randint(8, 20 if rank < 3 else 9)
     stride = rng.choice((1, 1, 2, 2, 3, 4)) if capabilities.stride else 1
-    if capabilities.stride and rng.random() < 0.1:
+    if capabilities.stride and rng.random() < 0.08:
         stride = kernel + rng.randint(1, 2)
     dilation = rng.choice((1, 1, 1, 2, 3)) if capabilities.dilation else 1
-    output = rng.choice((1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33))
+    output = rng.choice((1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 32, 33))
     if long:
         output = rng.randint(300, 20_000)
     span = (kernel - 1) * dilation + 1
+    if capabilities.padding != "none" and rng.random() < 0.2:  # a kernel that reaches beyond the input on both sides
+        size = rng.randint(1, span)
+        zeros = rng.randint((span - size + 1) // 2, span)
+        return Axis(size, kernel, stride, dilation, zeros, zeros)
     padded = (output - 1) * stride + span + rng.randrange(stride)
     before, after = _zeros(capabilities, rng, span, padded)
     return Axis(padded - before - after, kernel, stride, dilation, before, after)
 
 
 def _zeros(capabilities: Capabilities, rng: Random, span: int, padded: int) -> tuple[int, int]:
-    """Padding before and after: none, that of "same", or anything up to beyond the kernel."""
+    """Padding before and after: none, that of "same" or "full", or anything up to beyond the kernel."""
     style = rng.random()
     if capabilities.padding == "none" or style < 0.3:
         return 0, 0
     most = (padded - 1) // 2
     wide = min(most, span + 2)
-    if style < 0.5:
+    if style < 0.45:
         before = after = min(most, span // 2)
+    elif style < 0.65:
+        before = after = min(most, span - 1)
     else:
         before = after = rng.randint(0, wide)
     if capabilities.padding == "any" and rng.random() < 0.4:
@@ -146,9 +166,13 @@ def _zeros(capabilities: Capabilities, rng: Random, span: int, padded: int) -> t
 
 def _fitted(g: Geometry) -> Geometry:
     """`g` with fewer images, channels or outputs, until the oracle is fast; strides, taps and padding stay."""
-    while g.products > MOST_PRODUCTS or max(map(math.prod, (g.input_shape, g.weight_shape, g.output_shape))) > MOST_ELEMENTS:
+    while g.products > MOST_PRODUCTS or _largest(g) > MOST_ELEMENTS:
         g = _smaller(g)
     return g
+
+
+def _largest(g: Geometry) -> int:
+    return max(map(math.prod, (g.input_shape, g.weight_shape, g.output_shape)))
 
 
 def _smaller(g: Geometry) -> Geometry:
@@ -162,10 +186,8 @@ def _smaller(g: Geometry) -> Geometry:
     if g.batch >= max(channels, g.groups) and g.batch > 1:
         return g.with_batch(g.batch // 2)
     if g.groups > channels:
-        groups = g.groups // 2
-        return replace(
-            g, groups=groups, in_channels=g.in_channels_per_group * groups, out_channels=g.out_channels_per_group * groups
-        )
+        ic, oc, groups = g.in_channels_per_group, g.out_channels_per_group, g.groups // 2
+        return replace(g, groups=groups, in_channels=ic * groups, out_channels=oc * groups)
     if channels > 1:
         ic, oc = (max(1, n // 2) if n == channels else n for n in (g.in_channels_per_group, g.out_channels_per_group))
         return replace(g, in_channels=ic * g.groups, out_channels=oc * g.groups)
@@ -189,10 +211,11 @@ def corners(case: Case) -> tuple[str, ...]:
         "groups": g.groups > 1,
         "depthwise": g.groups > 1 and g.in_channels_per_group == 1,
         "stride": any(a.stride > 1 for a in g.axes),
-        "stride > kernel": any(a.stride > a.kernel for a in g.axes),
+        "stride > kernel": any(a.stride > a.kernel > 1 for a in g.axes),
         "dilation": any(a.dilation > 1 and a.kernel > 1 for a in g.axes),
         "padding": any(a.before or a.after for a in g.axes),
         "padding > kernel/2": any(2 * max(a.before, a.after) > a.span for a in g.axes),
+        "kernel > input": any(a.span > a.input for a in g.axes),
         "uneven padding": any(a.before != a.after for a in g.axes),
         "one output": any(a.output == 1 for a in g.axes),
         "1x1 kernel": max(g.kernel_size) == 1,
@@ -207,4 +230,3 @@ def corners(case: Case) -> tuple[str, ...]:
         "real numbers": case.data in ("real", "positive"),
     }
     return tuple(name for name, holds in found.items() if holds)
-

@@ -97,11 +97,12 @@ def _comparison(case: Case) -> list[str]:
     if case.data in EXACT_DATA:
         lines.append("wrong = (result != expected) & ~(np.isnan(result) & np.isnan(expected))")
     else:
-        lines.append(f"scale = {oracle_call(case, ('np.abs(%s)' % case.operands[0], 'np.abs(%s)' % case.operands[1]))}")
+        first, second = (f"np.abs({name})" for name in case.operands)
+        lines.append(f"scale = {oracle_call(case, (first, second))}")
         bound = f"{case.terms + 2} * {eps_text(case.dtype)} * scale"
         lines.append(f"wrong = ~(np.abs(result - expected) <= {bound})")
-    lines.append("print(f'{wrong.sum()} of {wrong.size} entries are wrong:', result[wrong][:4], 'for', expected[wrong][:4])")
-    return lines
+    told = "{wrong.sum()} of {wrong.size} entries are wrong:"
+    return [*lines, f"print(f'{told}', result[wrong][:4], 'for', expected[wrong][:4])"]
 
 
 def eps_text(dtype: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -78,31 +79,28 @@ def _simpler_geometries(g: Geometry) -> Iterator[Geometry]:
 
 
 def _simpler_axes(a: Axis) -> Iterator[Axis]:
-    for outputs in _less(a.output, 1):
-        yield from _valid(lambda n=outputs: shorter(a, n))
+    yield from (shorter(a, outputs) for outputs in _less(a.output, 1))
     for name, least in (("stride", 1), ("dilation", 1), ("kernel", 1), ("before", 0), ("after", 0)):
         for number in _less(getattr(a, name), least):
-            yield from _valid(lambda name=name, number=number: _with(a, name, number))
-            yield from _valid(lambda name=name, number=number: replace(a, **{name: number}))
+            yield from _valid(a, input=_length(a, name, number), **{name: number})
+            yield from _valid(a, **{name: number})
     for number in _less(min(a.before, a.after), 0):
-        yield from _valid(lambda number=number: replace(a, before=number, after=number))
+        yield from _valid(a, before=number, after=number)
     for number in _less(a.input, 1):
-        yield from _valid(lambda number=number: replace(a, input=number))
+        yield from _valid(a, input=number)
 
 
-def _with(a: Axis, name: str, number: int) -> Axis:
-    """`a` with another option and an input of the length that keeps its outputs."""
-    options = {field: getattr(a, field) for field in ("kernel", "stride", "dilation", "before", "after")} | {name: number}
-    span = (options["kernel"] - 1) * options["dilation"] + 1
-    length = (a.output - 1) * options["stride"] + span - options["before"] - options["after"]
-    return Axis(length, **options)
+def _length(a: Axis, name: str, number: int) -> int:
+    """The input that keeps the outputs of `a` with another option."""
+    now = {field: getattr(a, field) for field in ("kernel", "stride", "dilation", "before", "after")}
+    now[name] = number
+    span = (now["kernel"] - 1) * now["dilation"] + 1
+    return (a.output - 1) * now["stride"] + span - now["before"] - now["after"]
 
 
-def _valid(make: Callable[[], Axis]) -> Iterator[Axis]:
-    try:
-        yield make()
-    except GeometryError:
-        pass
+def _valid(a: Axis, **options: int) -> Iterator[Axis]:
+    with contextlib.suppress(GeometryError):
+        yield replace(a, **options)
 
 
 def _less(number: int, least: int) -> list[int]:

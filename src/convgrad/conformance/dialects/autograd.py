@@ -32,7 +32,11 @@ DIALECT = Dialect(
         groups=False,
         layouts=("contiguous", "channels_last", "fortran", "strided", "offset", "expanded", "reversed", "readonly"),
     ),
-    imports=("import autograd.numpy as anp", "from autograd import make_vjp", "from autograd.scipy.signal import convolve"),
+    imports=(
+        "import autograd.numpy as anp",
+        "from autograd import make_vjp",
+        "from autograd.scipy.signal import convolve",
+    ),
     call=_call,
     libraries=("autograd",),
 )

@@ -32,8 +32,8 @@ DIALECT = Dialect(
         dtypes=("float32", "float64", "bfloat16"),
         padding="symmetric",
         layouts=("contiguous", "channels_last", "fortran", "strided", "offset", "expanded"),
-        threads=(1, 2, 3, 4),
-        algorithms=("", "native"),
+        threads=(1, 1, 1, 2, 2, 3, 4),
+        algorithms=("", "", "", "native"),
         transforms=frozenset({"native"}),  # it has Winograd and FFT for some shapes
     ),
     imports=("import torch",),
