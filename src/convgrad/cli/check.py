@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 HELP = "look for wrong results of convolutions and their gradients, in ours or another library"
 
-PROGRESS_SECONDS = 0.5
 DEFAULT_SECONDS = 30.0
 
 
@@ -117,12 +116,10 @@ def _progress() -> Callable[[Report], None]:
 
     def say(report: Report) -> None:
         nonlocal said
-        if time.monotonic() - said > PROGRESS_SECONDS:
+        if time.monotonic() - said > (0.5 if sys.stderr.isatty() else 20):
             said = time.monotonic()
-            end = "\r" if sys.stderr.isatty() else "\n"
             told = f"{report.backend}: {report.tried} cases, {len(report.findings)} findings, {report.seconds:.0f} s"
-            if sys.stderr.isatty() or report.tried % 100 == 0:
-                print(told, end=end, file=sys.stderr, flush=True)
+            print(told, end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
 
     return say
 

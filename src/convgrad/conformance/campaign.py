@@ -60,6 +60,7 @@ def check(
     backend: str,
     *,
     most_cases: int | None = None,
+    most_findings: int = MOST_FINDINGS,
     seconds: float | None = None,
     seed: int = 0,
     wishes: Wishes = ALL,
@@ -67,7 +68,7 @@ def check(
     measured: bool = True,
     progress: Progress | None = None,
 ) -> Report:
-    """Try a backend on cases drawn from its capabilities, until `most_cases` or `seconds` are reached.
+    """Try a backend on cases drawn from its capabilities, until `most_cases`, `most_findings` or `seconds` are reached.
 
     backend: a name, or "module:object".   seed: fixes every case.   measured: also measure threads, batch and ulps.
     Returns a Report; `report.ok` says that nothing was found.
@@ -76,7 +77,7 @@ def check(
     dialect = dialects.find(backend)
     drawn = cases(dialect, wishes, seed)
     with _campaign(dialect, seed, limits) as campaign:
-        campaign.run(drawn, most_cases, seconds, progress)
+        campaign.run(drawn, most_cases, most_findings, seconds, progress)
         if measured:
             campaign.measure()
     return campaign.report
@@ -86,7 +87,7 @@ def replay(backend: str, saved: Iterable[Case], *, limits: Limits = USUAL, progr
     """Try a backend on given cases; those that its capabilities leave out are passed over."""
     dialect = dialects.find(backend)
     with _campaign(dialect, 0, limits) as campaign:
-        campaign.run(filter(campaign.allowed, saved), None, None, progress)
+        campaign.run(filter(campaign.allowed, saved), None, MOST_FINDINGS, None, progress)
     return campaign.report
 
 
@@ -112,7 +113,12 @@ class _Campaign:
         self._began = time.monotonic()
 
     def run(
-        self, drawn: Iterable[Case], most_cases: int | None, seconds: float | None, progress: Progress | None
+        self,
+        drawn: Iterable[Case],
+        most_cases: int | None,
+        most_findings: int,
+        seconds: float | None,
+        progress: Progress | None,
     ) -> None:
         report = self.report
         spent = 0.0  # making findings small is not counted
@@ -126,7 +132,7 @@ class _Campaign:
             report.seconds = time.monotonic() - self._began
             if progress is not None:
                 progress(report)
-            if len(report.findings) >= MOST_FINDINGS or report.tried == most_cases:
+            if len(report.findings) >= most_findings or report.tried == most_cases:
                 break
             if seconds is not None and report.seconds - spent > seconds:
                 break
@@ -205,7 +211,7 @@ class _Campaign:
         culprit, rate = self._confirm(case, verdict)
         tries = 1 if rate == 1 else 2 * CONFIRMATIONS
         smallest = culprit
-        if rate > 0:
+        if rate > 0 and verdict.kind != "leak":  # a leak does not depend on the numbers
             fails = lambda other: any(self._judge(other).kind == verdict.kind for _ in range(tries))  # noqa: E731
             smallest = shrink(culprit, fails, self.allowed, SHRINK_SECONDS)
             verdict = self._told(smallest, verdict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ Array = np.ndarray[Any, Any]
 
 def diagnose(bench: Bench, case: Case) -> str:
     """The mistakes that would give this very result, and where the wrong entries lie; empty where nothing fits."""
+    different = replace(case, data="whole")  # ones would look like many mistakes at once
+    if case.data == "ones" and not bench.judge(different).ok:
+        case = different
     a, b = bench.operands(case)
     got, expected = np.asarray(bench.compute(case, a, b)), exact(case, a, b)
     if got.shape != expected.shape:

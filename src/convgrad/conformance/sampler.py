@@ -114,16 +114,15 @@ def _channels(capabilities: Capabilities, rng: Random) -> tuple[int, int, int, i
         return batch, _few(rng), _few(rng), rng.randint(2, 5)
     if style < 0.75:
         return batch, _few(rng), _few(rng), 1
-    return (
-        batch,
-        rng.choice((_few(rng), rng.choice(AROUND_VECTORS))),
-        rng.choice((_few(rng), rng.choice(AROUND_VECTORS))),
-        1,
-    )
+    return batch, _few_or_many(rng), _few_or_many(rng), 1
 
 
 def _few(rng: Random) -> int:
     return rng.randint(1, 4)
+
+
+def _few_or_many(rng: Random) -> int:
+    return rng.choice((_few(rng), rng.choice(AROUND_VECTORS)))
 
 
 def _axis(capabilities: Capabilities, rng: Random, rank: int, long: bool) -> Axis:

@@ -92,7 +92,7 @@ def _simpler_axes(a: Axis) -> Iterator[Axis]:
 
 def _length(a: Axis, name: str, number: int) -> int:
     """The input that keeps the outputs of `a` with another option."""
-    now = {field: getattr(a, field) for field in ("kernel", "stride", "dilation", "before", "after")}
+    now: dict[str, int] = {field: getattr(a, field) for field in ("kernel", "stride", "dilation", "before", "after")}
     now[name] = number
     span = (now["kernel"] - 1) * now["dilation"] + 1
     return (a.output - 1) * now["stride"] + span - now["before"] - now["after"]

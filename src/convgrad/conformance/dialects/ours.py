@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
+from dataclasses import replace
 
 from ... import settings
 from ...algorithms import ALGORITHMS
-from ...api import plan_for
+from ...choose import choose
 from ...errors import UnsupportedError
-from ...geometry import Geometry
+from ...machine import Machine
 from ...plan import Plan
 from ..capabilities import LAYOUTS, PROMISES, Capabilities
 from ..case import Case
@@ -28,21 +28,22 @@ def _call(case: Case) -> list[str]:
     return [f"result = convgrad.{name}({', '.join(case.operands)}, {size}{options})"]
 
 
-@functools.lru_cache(maxsize=4096)
-def _plan(role: str, g: Geometry, dtype: str, algorithm: str) -> Plan | None:
+def _plan(case: Case) -> Plan | None:
+    here = Machine.here()
+    there = replace(here, isa=case.isa or here.isa)
     try:
-        return plan_for(role, g, dtype=dtype, algorithm=algorithm or None)
+        return choose(case.role, case.geometry, case.dtype, there, case.algorithm or None)
     except UnsupportedError:
         return None
 
 
 def _algorithm_of(case: Case) -> str | None:
-    plan = _plan(case.role, case.geometry, case.dtype, case.algorithm)
+    plan = _plan(case)
     return plan.algorithm if plan is not None else None
 
 
 def _error_bound(case: Case) -> float:
-    plan = _plan(case.role, case.geometry, case.dtype, case.algorithm)
+    plan = _plan(case)
     return plan.error_bound if plan is not None else 0.0
 
 

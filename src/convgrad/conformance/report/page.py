@@ -60,8 +60,8 @@ def _header(reports: list[Report]) -> str:
     return (
         f'<header><p class="kicker">convgrad {DOT} who is right?</p><h1><b>{findings}</b> <span>{told}</span></h1>'
         "<p>Convolutions and their gradients from the corners of the option lattice, computed in processes of their "
-        "own and compared with the definition: whole numbers with <code>==</code>, real ones within a computed bound. Such "
-        "shapes are rare in practice; a shape that is wrong is wrong silently.</p></header>"
+        "own and compared with the definition: whole numbers with <code>==</code>, real ones within a computed bound. "
+        "Such shapes are rare in practice; a shape that is wrong is wrong silently.</p></header>"
     )
 
 
