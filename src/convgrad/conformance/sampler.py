@@ -19,6 +19,7 @@ from .dialects.record import Dialect
 
 MOST_PRODUCTS = 400_000  # of one case, so that the oracle needs a few milliseconds
 MOST_ELEMENTS = 150_000  # of its largest array
+MOST_TAPS = 700
 AROUND_VECTORS = (3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
 
 
@@ -165,6 +166,8 @@ def _zeros(capabilities: Capabilities, rng: Random, span: int, padded: int) -> t
 
 def _fitted(g: Geometry) -> Geometry:
     """`g` with fewer images, channels or outputs, until the oracle is fast; strides, taps and padding stay."""
+    while math.prod(g.kernel_size) > MOST_TAPS:
+        g = replace(g, axes=tuple(replace(a, kernel=-(-a.kernel // 2)) for a in g.axes))
     while g.products > MOST_PRODUCTS or _largest(g) > MOST_ELEMENTS:
         g = _smaller(g)
     return g
