@@ -46,7 +46,7 @@ html_sidebars = {
     # pages without siblings need no list of them
     name: []
     for name in (
-        *("index", "tutorial", "derivation", "conventions", "numbers", "commands", "performance", "glossary"),
+        *("index", "tutorial", "derivation", "conventions", "numbers", "conformance", "commands", "performance", "glossary"),
         *("changelog", "search", "genindex"),
     )
 }

@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtypes", type=_words, metavar="DTYPE,...", help="of float32, float64, float16, bfloat16")
     parser.add_argument("--algorithms", type=_words, metavar="NAME,...", help="of the backend's own")
     parser.add_argument(
-        "--isa", type=_words, metavar="NAME,...", help="instruction sets to run on, of avx512, avx2, sse2, generic"
+        "--isa",
+        type=_words,
+        metavar="NAME,...",
+        help="instruction sets: avx512, avx2, sse2, generic, or all of this CPU",
     )
     parser.add_argument("--save", metavar="DIR", help="keep every finding there: a case, and a script that shows it")
     parser.add_argument("--replay", metavar="PATH", help="try saved cases again, and no others")
@@ -94,20 +97,25 @@ def _wishes(backend: str, args: argparse.Namespace) -> Wishes:
     from ..conformance import dialects
     from ..conformance.sampler import Wishes
     from ..errors import UnsupportedError
+    from ..machine import Machine
+    from ..settings import levels_of
 
     dialect = dialects.find(backend)
+    here = tuple(isa for isa in levels_of(Machine.here().isa) if isa in dialect.environments)
+    isas = here if args.isa == ("all",) else args.isa
     offered = {
         "roles": dialect.capabilities.roles,
         "dtypes": dialect.capabilities.dtypes,
         "algorithms": dialect.capabilities.algorithms,
-        "isa": tuple(dialect.environments),
+        "isa": here,
     }
+    asked = {name: getattr(args, name) for name in offered} | {"isa": isas}
     for option, words in offered.items():
-        for word in getattr(args, option) or ():
+        for word in asked[option] or ():
             if word not in words:
                 raise UnsupportedError(option, word, f"is nothing that {backend} has", ", ".join(filter(None, words)))
     threads = (args.threads,) if args.threads else None
-    return Wishes(args.roles, args.dtypes, args.isa or ("",), threads, args.algorithms)
+    return Wishes(args.roles, args.dtypes, isas or ("",), threads, args.algorithms)
 
 
 def _progress() -> Callable[[Report], None]:

@@ -62,7 +62,7 @@ DIALECT = Dialect(
     call=_call,
     set_threads=lambda count: f"os.environ['CONVGRAD_NUM_THREADS'] = '{count}'",
     libraries=("convgrad", "llvmlite"),
-    environments={isa: {"CONVGRAD_ISA": isa} for isa in settings.X86_LEVELS},
+    environments={isa: {"CONVGRAD_ISA": isa} for isa in (*settings.X86_LEVELS, "neon")},
     algorithm_of=_algorithm_of,
     error_bound=_error_bound,
 )
