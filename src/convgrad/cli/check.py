@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--isa",
         type=_words,
         metavar="NAME,...",
-        help="instruction sets: avx512, avx2, sse2, generic, or all of this CPU",
+        help="instruction sets, as avx2,sse2; all: every one of this CPU",
     )
     parser.add_argument("--save", metavar="DIR", help="keep every finding there: a case, and a script that shows it")
     parser.add_argument("--replay", metavar="PATH", help="try saved cases again, and no others")
@@ -119,11 +119,16 @@ def _wishes(backend: str, args: argparse.Namespace) -> Wishes:
 
 
 def _progress() -> Callable[[Report], None]:
-    """Says on stderr how far a run is, now and then."""
-    said = time.monotonic()
+    """Says on stderr what was found, at once, and how far a run is, now and then."""
+    from ..conformance.report.records import heading
+
+    said, findings = time.monotonic(), 0
 
     def say(report: Report) -> None:
-        nonlocal said
+        nonlocal said, findings
+        if len(report.findings) > findings:
+            findings = len(report.findings)
+            print(f"{report.backend}: {heading(report.findings[-1])}", file=sys.stderr, flush=True)
         if time.monotonic() - said > (0.5 if sys.stderr.isatty() else 20):
             said = time.monotonic()
             told = f"{report.backend}: {report.tried} cases, {len(report.findings)} findings, {report.seconds:.0f} s"

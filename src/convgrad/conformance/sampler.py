@@ -17,9 +17,9 @@ from .capabilities import Capabilities
 from .case import Case
 from .dialects.record import Dialect
 
-MOST_PRODUCTS = 400_000  # of one case, so that the oracle needs a few milliseconds
-MOST_ELEMENTS = 150_000  # of its largest array
-MOST_TAPS = 700
+MOST_PRODUCTS = 100_000  # of one case, so that it takes some milliseconds
+MOST_ELEMENTS = 50_000  # of its largest array
+MOST_TAPS = 200
 AROUND_VECTORS = (3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
 
 
