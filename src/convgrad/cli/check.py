@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from ..conformance.report.records import record
     from ..conformance.report.text import text
 
+    sys.path.insert(0, "")  # a backend of one's own may lie in the current folder
     limits = Limits(seconds=args.case_seconds, memory=args.case_memory << 20)
     names = [name for name in args.backend.split(",") if name]
     saved = files.load(Path(args.replay)) if args.replay else None

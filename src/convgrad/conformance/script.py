@@ -11,6 +11,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
@@ -124,8 +125,9 @@ def version(distribution: str) -> str:
 
 
 def environment_of(dialect: Dialect, isa: str) -> Mapping[str, str]:
-    """Variables of a child process that runs `dialect` on an instruction set."""
-    return {**os.environ, **dialect.environments.get(isa, {})}
+    """Variables of a child process that runs `dialect` on an instruction set, and imports what this process can."""
+    path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+    return {**os.environ, "PYTHONPATH": path, **dialect.environments.get(isa, {})}
 
 
 def namespace() -> dict[str, object]:
