@@ -54,6 +54,7 @@ html_sidebars = {
             "derivation",
             "conventions",
             "numbers",
+            "conformance",
             "commands",
             "performance",
             "glossary",

@@ -129,7 +129,13 @@ def test_the_weight_gradient_keeps_its_digits_over_400_000_positive_terms(algori
 @every_role
 @every_algorithm
 @pytest.mark.parametrize(
-    "text", ["n4 ic32 oc32 i60x60 k3x3 p1", "n2 ic1 oc2 i3000x30 k15x3 p7x1", "n1 ic64 oc8 i20000 k33"]
+    "text",
+    [
+        "n4 ic32 oc32 i60x60 k3x3 p1",
+        "n2 ic1 oc2 i3000x30 k15x3 p7x1",
+        "n1 ic64 oc8 i20000 k33",
+        "n2 ic256 oc128 i9x9 k3x3",  # the weight is the largest array
+    ],
 )
 def test_memory_stays_within_the_declared_workspace(
     role: str, algorithm: str, text: str, monkeypatch: pytest.MonkeyPatch

@@ -104,6 +104,15 @@ def test_same_gives_one_output_per_stride_with_the_odd_rest_after(size: int, ker
     assert expected.shape[-1] == outputs
 
 
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_full_padding_reaches_every_overlap_of_a_kernel_with_holes(dilation: int) -> None:
+    w = np.zeros((1, 1, 2 * dilation + 1))
+    w[..., ::dilation] = W
+    y = cg.conv(X, W, padding="full", dilation=dilation)
+    assert_same(y, cg.conv(X, w, padding="full"))
+    assert y.shape[-1] == X.shape[-1] + 2 * dilation
+
+
 @every_role
 @given(problem=problems(), layout=st.sampled_from(["strided", "reversed", "channels last", "misaligned", "big-endian"]))
 def test_every_memory_layout_gives_the_same_numbers_and_inputs_stay_untouched(

@@ -85,24 +85,27 @@ def test_a_forked_child_computes_with_threads_of_its_own(monkeypatch: pytest.Mon
 
 def test_calls_from_many_threads_share_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVGRAD_NUM_THREADS", "3")
-    problems = [whole_numbers(parse("n3 ic5 oc7 i30x30 k3x3"), np.random.default_rng(i), "float32") for i in range(6)]
-    expected = [DEFINITIONS["weight_grad"](p.gy[:1, :1], p.x[:1, :1], parse("i30x30 k3x3")) for p in problems]
-    wrong: list[int] = []
+    # large enough to be shared, each another way
+    large = [parse(f"n3 ic8 oc{13 + i} i40x40 k3x3") for i in range(6)]
+    problems = [whole_numbers(g, np.random.default_rng(i), "float32") for i, g in enumerate(large)]
+    assert all(2 * g.products > 4 << 20 for g in large)
+    expected = [cg.conv_weight_grad(p.gy, p.x, kernel_size=3) for p in problems]
+    one = DEFINITIONS["weight_grad"](problems[0].gy[:1, :1], problems[0].x[:1, :1], parse("i40x40 k3x3"))
+    assert_same(cg.conv_weight_grad(problems[0].gy[:1, :1], problems[0].x[:1, :1], kernel_size=3), one)
+    finished = []
 
     def work(i: int) -> None:
         p = problems[i]
-        for _ in range(10):
-            got = cg.conv_weight_grad(p.gy[:1, :1], p.x[:1, :1], kernel_size=3)
-            whole = cg.conv_weight_grad(p.gy, p.x, kernel_size=3)
-            if not np.array_equal(got, expected[i]) or not np.isfinite(whole).all():
-                wrong.append(i)
+        for _ in range(30):
+            assert_same(cg.conv_weight_grad(p.gy, p.x, kernel_size=3), expected[i])
+        finished.append(i)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(problems))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not wrong
+    assert sorted(finished) == list(range(len(problems)))
 
 
 INTERRUPTED = """

@@ -55,12 +55,17 @@ def limit_isa(detected: str) -> str:
     wanted = isa_limit()
     if wanted is None:
         return detected
-    levels = ARM_LEVELS if detected in ARM_LEVELS and detected != "generic" else X86_LEVELS
-    offered = levels[: levels.index(detected) + 1]
+    offered = levels_of(detected)
     if wanted not in offered:
         rule = f"is no level that this CPU has (it has {detected})"
         raise UnsupportedError("CONVGRAD_ISA", wanted, rule, ", ".join(offered))
     return wanted
+
+
+def levels_of(detected: str) -> tuple[str, ...]:
+    """The levels that a CPU has, lowest first, given its highest."""
+    levels = ARM_LEVELS if detected in ARM_LEVELS and detected != "generic" else X86_LEVELS
+    return levels[: levels.index(detected) + 1]
 
 
 def cache_dir() -> Path | None:
