@@ -38,6 +38,7 @@ FIRST = {
     "runs": ["algorithms"],
     "launch": ["algorithms", "threads"],
     "data_kernel": ["algorithms"],
+    "outer_kernel": ["shifted", "algorithms"],
     "weight_kernel": ["algorithms"],
     "ir": ["algorithms"],
     "execute": ["api"],

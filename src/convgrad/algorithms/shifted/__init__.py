@@ -116,7 +116,7 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
 
 def _fills_vectors(rows: int, lanes: int) -> bool:
     """Whether vectors along the output channels are mostly full."""
-    return rows / (-(-rows // lanes) * lanes) >= LEAST_FILLED
+    return rows > 0 and rows / (-(-rows // lanes) * lanes) >= LEAST_FILLED
 
 
 def run(plan: Plan, a: Array, b: Array, out: Array) -> None:

@@ -224,7 +224,7 @@ def _outer_blocks(g: Geometry, layout: OuterLayout) -> tuple[int, int]:
 
 def _outer_ranges(g: Geometry, layout: OuterLayout) -> int:
     """How many ranges of tiles are summed apart, so that threads can share them; one where blocks are enough."""
-    return -(-LEAST_ITEMS // (g.groups * math.prod(_outer_blocks(g, layout))))
+    return -(-LEAST_ITEMS // max(1, g.groups * math.prod(_outer_blocks(g, layout))))
 
 
 def totals_bytes(g: Geometry, layout: Layout, itemsize: int) -> int:
