@@ -62,7 +62,7 @@ def data_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) ->
     positions = max(4 * lanes, min(4096, BUFFER_BYTES // itemsize // max(rows, 1)))
     if taps == 1:  # outputs are mostly added up where they belong
         positions = min(max(positions, ONE_TAP_POSITIONS), 2 * ONE_TAP_POSITIONS)
-    block = min(WEIGHT_BYTES // itemsize // (6 * taps), MOST_INDEX // (max(rows, channels) * taps))
+    block = min(WEIGHT_BYTES // itemsize // (6 * taps), MOST_INDEX // (max(rows, channels, 1) * taps))
     return _layout(p, rows, channels, lanes, positions, block, PANEL_BYTES // itemsize)
 
 
