@@ -19,7 +19,7 @@ TESTS = Path(__file__).parent
 LAYERS = [
     *("errors", "settings", "geometry", "spelling", "definition", "machine", "plan", "threads", "jit"),
     *("algorithms", "choose", "execute"),
-    *("arguments", "arrays", "api", "layer", "autograd", "explain", "train", "bench", "cli", "__main__"),
+    *("arguments", "arrays", "repeats", "api", "layer", "autograd", "explain", "train", "bench", "cli", "__main__"),
 ]
 
 # optional libraries, and the only rooms that may import them
