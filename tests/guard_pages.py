@@ -14,7 +14,7 @@ from oracles import DEFINITIONS, excess
 from strategies import whole_numbers
 
 from convgrad.choose import choose
-from convgrad.execute import execute
+from convgrad.execute import execute, ready
 from convgrad.machine import Machine
 from convgrad.plan import ROLES
 from convgrad.spelling import parse
@@ -57,7 +57,13 @@ def main(algorithm: str) -> None:
                     a, b = (guarded(array, at_the_start) for array in problem.arguments(role))
                     out = guarded(np.full(problem.result_shape(role), np.nan, dtype), at_the_start)
                     execute(plan, a, b, out)
+                    again = guarded(np.full_like(out, np.nan), at_the_start)
+                    run = ready(plan)
+                    if run is not None and not run(a, b, again):
+                        sys.exit(2)
                     expected = DEFINITIONS[role](*problem.arguments(role), problem.geometry)
+                    if run is not None and not np.array_equal(again, out):
+                        sys.exit(3)
                     exact = plan.error_scale == "entry"
                     if not np.array_equal(out, expected) and (exact or excess(out, plan, a, b).max() > 1):
                         sys.exit(1)

@@ -19,8 +19,8 @@ TESTS = Path(__file__).parent
 LAYERS = [
     *("errors", "settings", "geometry", "spelling", "definition", "touching", "machine", "plan", "threads", "jit"),
     *("algorithms", "choose", "execute"),
-    *("arguments", "arrays", "api", "layer", "autograd", "explanation", "train", "bench", "conformance", "cli"),
-    "__main__",
+    *("arguments", "arrays", "repeats", "api", "layer", "autograd", "explanation", "train", "bench", "conformance"),
+    *("cli", "__main__"),
 ]
 
 # optional libraries, and the only rooms that may import them

@@ -1,13 +1,14 @@
 """The functions that people call: arrays in, arrays out.
 
 Each reads its arguments through the gates (`arrays`, `arguments`), asks `choose` for a plan and hands it to
-`execute`. Nothing is computed here.
+`execute`; a call like one before goes through `repeats` instead. Nothing is computed here.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
@@ -29,6 +30,7 @@ from .execute import execute
 from .geometry import Geometry
 from .machine import Machine
 from .plan import Plan
+from .repeats import Seen, remember, repeat
 
 Array = NDArray[Any]
 
@@ -64,9 +66,8 @@ def conv(
     >>> conv(x, w, stride=2, padding=1)
     array([[[210., 432.,  54.]]])
     """
-    x, w = as_array("x", x), as_array("w", w)
-    geometry = _geometry(forward_geometry, x.shape, w.shape, stride, padding, dilation, groups)
-    return _add_bias(compute("forward", geometry, x, w, out=out, algorithm=algorithm), bias)
+    y = _call(_CONV, x, w, (stride, padding, dilation, groups, algorithm), out)
+    return y if bias is None else _add_bias(y, bias)
 
 
 def conv_input_grad(
@@ -96,9 +97,7 @@ def conv_input_grad(
     >>> conv_input_grad(gy, w, input_size=5)
     array([[[  0.,   1.,  10., 100.,   0.]]])
     """
-    gy, w = as_array("gy", gy), as_array("w", w)
-    geometry = _geometry(input_grad_geometry, gy.shape, w.shape, input_size, stride, padding, dilation, groups)
-    return compute("input_grad", geometry, gy, w, out=out, algorithm=algorithm)
+    return _call(_INPUT_GRAD, gy, w, (input_size, stride, padding, dilation, groups, algorithm), out)
 
 
 def conv_weight_grad(
@@ -128,9 +127,7 @@ def conv_weight_grad(
     >>> conv_weight_grad(gy, x, kernel_size=3)
     array([[[321., 432., 543.]]])
     """
-    gy, x = as_array("gy", gy), as_array("x", x)
-    geometry = _geometry(weight_grad_geometry, gy.shape, x.shape, kernel_size, stride, padding, dilation, groups)
-    return compute("weight_grad", geometry, gy, x, out=out, algorithm=algorithm)
+    return _call(_WEIGHT_GRAD, gy, x, (kernel_size, stride, padding, dilation, groups, algorithm), out)
 
 
 def conv_bias_grad(gy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -183,9 +180,8 @@ def conv_transpose(
     >>> conv_transpose(x, w, stride=3, output_size=7)
     array([[[  1.,  10., 100.,   2.,  20., 200.,   0.]]])
     """
-    x, w = as_array("x", x), as_array("w", w)
-    geometry = _geometry(transpose_geometry, x.shape, w.shape, output_size, stride, padding, dilation, groups)
-    return _add_bias(compute("input_grad", geometry, x, w, out=out, algorithm=algorithm), bias)
+    y = _call(_TRANSPOSE, x, w, (output_size, stride, padding, dilation, groups, algorithm), out)
+    return y if bias is None else _add_bias(y, bias)
 
 
 def plan_for(
@@ -219,17 +215,49 @@ def compute(
 
     a, b: (x, w) for "forward", (gy, w) for "input_grad", (gy, x) for "weight_grad", of the geometry's shapes.
     """
-    dtype = common_dtype(a, b)
-    shape: tuple[int, ...] = getattr(geometry, _RESULT_SHAPE[role])
-    if out is None:
-        out = np.empty(shape, dtype)
-    else:
-        check_out(out, shape, dtype, dict(zip(_ARGUMENTS[role], (a, b), strict=True)))
-    return execute(choose(role, geometry, dtype.name, Machine.here(), algorithm), a, b, out)
+    plan = choose(role, geometry, common_dtype(a, b).name, Machine.here(), algorithm)
+    return execute(plan, a, b, _result(plan, out, dict(zip(_ARGUMENTS[role], (a, b), strict=True))))
 
 
 _RESULT_SHAPE = {"forward": "output_shape", "input_grad": "input_shape", "weight_grad": "weight_shape"}
 _ARGUMENTS = {"forward": ("x", "w"), "input_grad": ("gy", "w"), "weight_grad": ("gy", "x")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """A public function: the role that it computes, the names of its arrays, its gate, the calls that it has seen."""
+
+    role: str
+    arguments: tuple[str, str]
+    geometry: Callable[..., Geometry]
+    seen: Seen = field(default_factory=dict)
+
+
+_CONV = _Function("forward", ("x", "w"), forward_geometry)
+_INPUT_GRAD = _Function("input_grad", ("gy", "w"), input_grad_geometry)
+_WEIGHT_GRAD = _Function("weight_grad", ("gy", "x"), weight_grad_geometry)
+_TRANSPOSE = _Function("input_grad", ("x", "w"), transpose_geometry)
+
+
+def _call(function: _Function, a: ArrayLike, b: ArrayLike, options: tuple[Any, ...], out: Array | None) -> Array:
+    """What `function` returns for two arrays and its options, an algorithm the last of them."""
+    repeated = repeat(function.seen, a, b, options, out)
+    if repeated is not None:
+        return repeated
+    names = function.arguments
+    a, b = as_array(names[0], a), as_array(names[1], b)
+    *numbers, algorithm = options
+    geometry = _geometry(function.geometry, a.shape, b.shape, *numbers)
+    plan = choose(function.role, geometry, common_dtype(a, b).name, Machine.here(), algorithm)
+    result = execute(plan, a, b, _result(plan, out, {names[0]: a, names[1]: b}))
+    remember(function.seen, a, b, options, plan, result)
+    return result
+
+
+def _result(plan: Plan, out: Array | None, inputs: dict[str, Array]) -> Array:
+    """The array that `plan` fills: `out`, if it may be written, or a new one."""
+    shape, dtype = getattr(plan.geometry, _RESULT_SHAPE[plan.role]), np.dtype(plan.dtype)
+    return np.empty(shape, dtype) if out is None else check_out(out, shape, dtype, inputs)
 
 
 def _geometry(gate: Callable[..., Geometry], *arguments: Any) -> Geometry:
@@ -245,7 +273,6 @@ def _remembered(gate: Callable[..., Geometry], *arguments: Any) -> Geometry:
     return gate(*arguments)
 
 
-def _add_bias(y: Array, bias: ArrayLike | None) -> Array:
-    if bias is not None:
-        y += check_bias(bias, y.shape[1], y.dtype).reshape(-1, *(1,) * (y.ndim - 2))
+def _add_bias(y: Array, bias: ArrayLike) -> Array:
+    y += check_bias(bias, y.shape[1], y.dtype).reshape(-1, *(1,) * (y.ndim - 2))
     return y

@@ -4,6 +4,8 @@ CONVGRAD_NUM_THREADS   threads of one operation; else every core that affinity a
 CONVGRAD_ISA           a lower instruction set than the CPU has: avx512, avx2, sse2, neon, generic
 CONVGRAD_JIT           0: no compiled kernels, NumPy's BLAS computes everything
 CONVGRAD_CACHE_DIR     where compiled kernels are kept; empty: nowhere
+
+A call like one before is not planned again: set CONVGRAD_ISA and CONVGRAD_JIT before the first.
 """
 
 from __future__ import annotations

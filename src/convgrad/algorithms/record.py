@@ -1,4 +1,4 @@
-"""What an algorithm is: a name and two functions. The table of them stands in `algorithms`."""
+"""What an algorithm is: a name and its functions. The table of them stands in `algorithms`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ Array = NDArray[Any]
 Propose = Callable[[str, Geometry, str, Machine, int], Proposal | str]
 # (plan, first array, second array, result): forward (x, w, y), input_grad (gy, w, gx), weight_grad (gy, x, gw)
 Run = Callable[[Plan, Array, Array, Array], None]
+# (first array, second array, result), native, contiguous and of the plan's shapes -> whether that was the whole job
+Ready = Callable[[Array, Array, Array], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +28,4 @@ class Algorithm:
     name: str
     propose: Propose
     run: Run
+    ready: Callable[[Plan], Ready | None] = lambda plan: None  # where repeated calls can be quicker than `run`

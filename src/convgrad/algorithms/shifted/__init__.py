@@ -26,13 +26,14 @@ import numpy as np
 
 from ... import settings
 from ...geometry import Axis, Geometry
+from ...jit import builtin
 from ...jit import compile as jit
 from ...jit.targets import target_of
 from ...machine import Machine
 from ...plan import Plan, Proposal
 from ..matmul import IM2COL, TAPS
-from ..record import Algorithm, Array
-from . import data_kernel, outer_kernel, weight_kernel
+from ..record import Algorithm, Array, Ready
+from . import data_kernel, outer_kernel, small, weight_kernel
 from .layout import Layout, OuterLayout, data_layout, outer_layout, weight_layout
 from .passes import Pass, passes
 from .runs import (
@@ -131,38 +132,82 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
     if plan.role != "weight_grad":
         b = np.ascontiguousarray(b)
     kernel = _kernel(_module(plan.role, parameters), plan.dtype, parameters.isa).call
-    ready = _ready(plan, parameters, a.strides, b.strides, target.strides)
-    if isinstance(ready, OuterLaunch):
-        run_outer(ready, kernel, a, b, target)
-    elif isinstance(ready, WeightLaunch):
-        run_weight(ready, kernel, a, b, target)
+    launch, stores_zeros = _prepared_for(plan, parameters, a.strides, b.strides, target.strides)
+    if isinstance(launch, OuterLaunch):
+        run_outer(launch, kernel, a, b, target)
+    elif isinstance(launch, WeightLaunch):
+        run_weight(launch, kernel, a, b, target)
     else:
-        run_data(ready, kernel, a, b, target)
-    if _zeros_met_infinity(plan, b, target):
+        run_data(launch, kernel, a, b, target)
+    if stores_zeros and _zeros_met_infinity([target] if plan.role == "weight_grad" else [b, target]):
         _run_without_zeros(plan, a, b, target)
     if target is not out and not np.may_share_memory(target, out):
         out[...] = target.reshape(out.shape)
 
 
-Ready = OuterLaunch | WeightLaunch | list[DataLaunch]
+def ready(plan: Plan) -> Ready | None:
+    """The small call of `plan` as one function of contiguous arrays; None where it is not small."""
+    parameters = plan.parameters
+    assert isinstance(parameters, Steps)
+    if plan.operations >= SMALL_OPERATIONS or not builtin.available():
+        return None
+    g = parameters.walked.with_batch(plan.geometry.batch)
+    shapes = {
+        "forward": (g.input_shape, g.weight_shape, g.output_shape),
+        "input_grad": (g.output_shape, g.weight_shape, g.input_shape),
+        "weight_grad": (g.output_shape, g.input_shape, g.weight_shape),
+    }[plan.role]
+    a, b, out = (_contiguous(shape, np.dtype(plan.dtype).itemsize) for shape in shapes)
+    prepared = _prepare(plan, parameters, a, b, out, threads=1)
+    kernel = _kernel(_module(plan.role, parameters), plan.dtype, parameters.isa)
+    element, target = ELEMENTS[plan.dtype], target_of(parameters.isa)
+    searched = (2 if plan.role == "weight_grad" else 1) if _stores_zeros(plan) else None
+    if isinstance(prepared, OuterLaunch):
+        return small.prepare(kernel, element, target, [(prepared.launch, 0)], shapes, searched, outer=prepared)
+    if isinstance(prepared, WeightLaunch):
+        groups, blocks, ranges, kinds, rows, pitch = prepared.totals
+        if blocks * ranges > 1:
+            return None
+        columns = math.prod(g.weight_shape[1:])
+        totals = small.Totals(groups, rows, columns, pitch, kinds * rows * pitch)
+        return small.prepare(kernel, element, target, [(prepared.launch, 0)], shapes, searched, totals)
+    launches = []
+    for one in prepared:
+        if one.launch is None:
+            return None
+        begins = [part.start or 0 for part in one.every]
+        launches.append((one.launch, sum(start * stride for start, stride in zip(begins, out, strict=True))))
+    return small.prepare(kernel, element, target, launches, shapes, searched)
+
+
+def _contiguous(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The strides of a contiguous array."""
+    return tuple(itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+Launches = OuterLaunch | WeightLaunch | list[DataLaunch]
+Prepared = tuple[Launches, bool]  # and whether any panel stores zeros
 # launches that are ready, by the identity of their plan's parameters, which they keep alive
-_prepared: dict[tuple[object, ...], tuple[Steps, Ready]] = {}
+_prepared: dict[tuple[object, ...], tuple[Steps, Prepared]] = {}
 
 
-def _ready(plan: Plan, parameters: Steps, a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...]) -> Ready:
+def _prepared_for(
+    plan: Plan, parameters: Steps, a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...]
+) -> Prepared:
     threads = settings.num_threads() or Machine.here().cores
     key = (id(parameters), plan.geometry.batch, a, b, out, threads)
     found = _prepared.get(key)
     if found is None:
         if len(_prepared) >= MOST_PREPARED:
             _prepared.clear()
-        found = _prepared[key] = parameters, _prepare(plan, parameters, a, b, out, threads)
+        prepared = _prepare(plan, parameters, a, b, out, threads), _stores_zeros(plan)
+        found = _prepared[key] = parameters, prepared
     return found[1]
 
 
 def _prepare(
     plan: Plan, parameters: Steps, a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...], threads: int
-) -> Ready:
+) -> Launches:
     g = parameters.walked.with_batch(plan.geometry.batch)
     itemsize = np.dtype(plan.dtype).itemsize
     threads = 1 if plan.operations < SMALL_OPERATIONS else threads
@@ -176,15 +221,20 @@ def _prepare(
     return prepare_data(g, walks, plan.role == "input_grad", in_place, a, out, itemsize, threads)
 
 
-def _zeros_met_infinity(plan: Plan, w: Array, result: Array) -> bool:
-    """Whether a zero of the panels may have met a number that is not finite, and made a NaN that should not be."""
-    g = plan.geometry
-    if not g.clips and (plan.role == "forward" or (plan.role == "input_grad" and math.prod(g.kernel_size) == 1)):
-        return False  # there are no zeros
-    # such a NaN shows in the result, and only a weight that is not finite can have caused it: look at the smaller first
-    suspects = [result] if plan.role == "weight_grad" else sorted((w, result), key=lambda array: array.size)
+def _zeros_met_infinity(suspects: list[Array]) -> bool:
+    """Whether a zero of the panels may have met a number that is not finite, and made a NaN that should not be.
+
+    suspects: such a NaN shows in the result, and only a weight that is not finite can have caused it.
+    """
     with np.errstate(all="ignore"):
-        return not any(math.isfinite(array.sum()) for array in suspects)
+        return not any(math.isfinite(array.sum()) for array in sorted(suspects, key=lambda array: array.size))
+
+
+def _stores_zeros(plan: Plan) -> bool:
+    """Whether any panel holds zeros that a weight, or the weight gradient, may meet."""
+    g = plan.geometry
+    one_tap = math.prod(g.kernel_size) == 1
+    return g.clips or not (plan.role == "forward" or (plan.role == "input_grad" and one_tap))
 
 
 def _run_without_zeros(plan: Plan, a: Array, b: Array, out: Array) -> None:
@@ -241,4 +291,4 @@ def _plain(array: Array, dtype: np.dtype[np.generic]) -> Array:
     return np.array(array, dtype=dtype)
 
 
-SHIFTED = Algorithm("shifted", propose, run)
+SHIFTED = Algorithm("shifted", propose, run, ready)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...jit.builtin import address
 from ...threads import run as run_on_threads
 from ..record import Array
 from .record import FIELDS, POINTERS
@@ -31,9 +32,10 @@ class Launch:
         """Run `kernel` on `arrays`, named like the fields that take their addresses."""
         # a cache line for every thread, so that vectors along a row of the buffer never cross two
         scratch = np.empty(self.threads * self.scratch_bytes + 2 * CACHE_LINE, np.uint8)
-        begin = -(-address(scratch) // CACHE_LINE) * CACHE_LINE
+        allocated = address(scratch)
+        begin = -(-allocated // CACHE_LINE) * CACHE_LINE
         # the counter has the first line, the threads follow
-        counter = scratch[begin - address(scratch) :][:8].view(np.int64)
+        counter = scratch[begin - allocated :][:8].view(np.int64)
         counter[0] = 0
         records = np.empty((self.threads, len(FIELDS)), np.int64)
         records[:] = self.template
@@ -62,8 +64,3 @@ def prepared(
     template = np.array([known.get(name, 0) for name in FIELDS], np.int64)
     scratch_bytes = -(-scratch_elements * itemsize // CACHE_LINE) * CACHE_LINE
     return Launch(template, tables, fields["items"], max(1, min(threads, fields["items"])), scratch_bytes)
-
-
-def address(array: Array) -> int:
-    start: int = array.__array_interface__["data"][0]
-    return start
