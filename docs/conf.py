@@ -46,8 +46,8 @@ html_sidebars = {
     # pages without siblings need no list of them
     name: []
     for name in (
-        *("index", "tutorial", "derivation", "conventions", "numbers", "conformance", "commands", "performance", "glossary"),
-        *("changelog", "search", "genindex"),
+        *("index", "tutorial", "derivation", "conventions", "numbers", "conformance", "commands"),
+        *("performance", "glossary", "changelog", "search", "genindex"),
     )
 }
 html_theme_options = {
