@@ -47,19 +47,8 @@ html_sidebars = {
     # pages without siblings need no list of them
     name: []
     for name in (
-        *(
-            "index",
-            "tutorial",
-            "explain",
-            "derivation",
-            "conventions",
-            "numbers",
-            "conformance",
-            "commands",
-            "performance",
-            "glossary",
-        ),
-        *("changelog", "search", "genindex"),
+        *("index", "tutorial", "explain", "derivation", "conventions", "numbers", "conformance", "commands"),
+        *("performance", "glossary", "changelog", "search", "genindex"),
     )
 }
 html_theme_options = {

@@ -170,6 +170,7 @@ def test_memory_stays_within_the_declared_workspace(
         "n1 ic2 oc2 i2600 k3 s2 p1",  # several tiles along the last axis
         "n1 ic1 oc2 i3x90x70 k2x3x2 p0x1x1",  # and along the others
         "n1 ic40 oc150 i4 k1",  # every remainder of the register tiles
+        "n17 ic1 oc1 i1500 k2",  # one tile more than a weight gradient has ranges
     ],
 )
 def test_problems_of_several_blocks_give_the_definition_bit_for_bit(role: str, algorithm: str, text: str) -> None:

@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ours, torch, jax, scipy, autograd, sigpy, mlx, or module:object; several for one report (default ours)",
     )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--seconds", type=_seconds, metavar="S", help="how long to look (default 30)")
+    length.add_argument(
+        "--seconds", type=_seconds, metavar="S", help="how long to look, without making findings small (default 30)"
+    )
     length.add_argument("--cases", type=int, metavar="N", help="how many cases to try")
     parser.add_argument("--roles", type=_words, metavar="ROLE,...", help="of forward, input_grad, weight_grad")
     parser.add_argument("--dtypes", type=_words, metavar="DTYPE,...", help="of float32, float64, float16, bfloat16")
