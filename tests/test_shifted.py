@@ -141,14 +141,38 @@ def test_outer_products_are_exact_on_whole_numbers(spelling: str, dtype: str) ->
     assert np.array_equal(computed("weight_grad", g, gy, x, np.full(g.weight_shape, np.nan, dtype)), expected)
     apart = np.full((*g.weight_shape[:-1], g.weight_shape[-1] + 2), np.nan, dtype)[..., : g.weight_shape[-1]]
     assert np.array_equal(computed("weight_grad", g, gy, x, apart), expected)
-    across = np.asfortranarray(gy), np.asfortranarray(x)
-    assert np.array_equal(computed("weight_grad", g, *across, np.empty(g.weight_shape, dtype)), expected)
+    for relaid in (np.asfortranarray, wider):
+        assert np.array_equal(
+            computed("weight_grad", g, relaid(gy), relaid(x), np.empty(g.weight_shape, dtype)), expected
+        )
+
+
+def wider(array: np.ndarray) -> np.ndarray:
+    """The same numbers in rows with something else between them."""
+    # a number, because a NaN in the result would be noticed and mended
+    whole = np.full((*array.shape[:-1], array.shape[-1] + 3), 77, array.dtype)
+    whole[..., : array.shape[-1]] = array
+    return whole[..., : array.shape[-1]]
 
 
 @compiled
-@pytest.mark.parametrize("spelling", ["n3 ic5 oc7 i9x7 k1x1", "n2 ic3 oc2 i70 k4", "n2 ic4 oc9 i6x5x3 k2x1x1"])
+def test_a_long_sum_of_outer_products_is_rounded_once() -> None:
+    g = parse("ic1 oc16 i313600 k1")  # 400 pieces of 784 positions in 16 ranges
+    rng = np.random.default_rng(3)
+    gy = rng.integers(0, 2, g.output_shape).astype("float32")
+    x = rng.integers(50, 200, g.input_shape).astype("float32")
+    exact = np.einsum("nop,ncp->oc", gy.astype("int64"), x.astype("int64"))
+    assert exact.min() > 1 << 23  # beyond this, single additions would round; sums of pieces are exact
+    gw = computed("weight_grad", g, gy, x, np.empty(g.weight_shape, "float32"))
+    assert np.array_equal(gw[..., 0], exact.astype("float32"))
+
+
+@compiled
+@pytest.mark.parametrize(
+    "spelling", ["n3 ic5 oc7 i9x7 k1x1", "n2 ic3 oc2 i70 k4", "n2 ic4 oc9 i6x5x3 k2x1x1", "n2 ic3 oc4 i6x7 k3x2"]
+)
 @pytest.mark.parametrize("role", ["forward", "input_grad"])
-def test_outputs_that_are_added_up_in_place_leave_their_neighbours_alone(spelling: str, role: str) -> None:
+def test_outputs_that_may_be_added_up_in_place_leave_their_neighbours_alone(spelling: str, role: str) -> None:
     g = parse(spelling)
     rng = np.random.default_rng(2)
     source, shape = (g.input_shape, g.output_shape) if role == "forward" else (g.output_shape, g.input_shape)
