@@ -53,8 +53,15 @@ from convgrad import UnsupportedError, settings
             "CONVGRAD_CACHE_DIR",
             "kernels",
             settings.cache_dir,
-            "CONVGRAD_CACHE_DIR = 'kernels': is relative: another folder after every change of directory; "
+            "CONVGRAD_CACHE_DIR = 'kernels': is relative: another place after every change of directory; "
             "accepted: an absolute path, empty for no cache, or unset",
+        ),
+        (
+            "CONVGRAD_TUNING",
+            "tuned.json",
+            settings.tuning_file,
+            "CONVGRAD_TUNING = 'tuned.json': is relative: another place after every change of directory; "
+            "accepted: an absolute path, empty for no tuned choices, or unset",
         ),
     ],
 )
@@ -125,6 +132,32 @@ def test_each_system_has_its_own_place(
     if variable is not None:
         monkeypatch.setenv(variable, str(tmp_path / "named"))
         assert settings.cache_dir() == tmp_path / "named" / "convgrad"
+
+
+@pytest.mark.parametrize(
+    ("system", "variable", "default"),
+    [
+        ("linux", "XDG_CONFIG_HOME", ".config/convgrad/tuned.json"),
+        ("darwin", None, "Library/Application Support/convgrad/tuned.json"),
+        ("win32", "APPDATA", "AppData/Roaming/convgrad/tuned.json"),
+    ],
+)
+def test_each_system_has_its_own_place_for_tuned_choices(
+    system: str, variable: str | None, default: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONVGRAD_TUNING", raising=False)
+    monkeypatch.setattr(settings.sys, "platform", system)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.setenv(name, "relative/is/ignored")
+    assert settings.tuning_file() == tmp_path / default
+    if variable is not None:
+        monkeypatch.setenv(variable, str(tmp_path / "named"))
+        assert settings.tuning_file() == tmp_path / "named" / "convgrad" / "tuned.json"
+    monkeypatch.setenv("CONVGRAD_TUNING", str(tmp_path / "my.json"))
+    assert settings.tuning_file() == tmp_path / "my.json"
+    monkeypatch.setenv("CONVGRAD_TUNING", "")
+    assert settings.tuning_file() is None
 
 
 def test_the_cache_folder_is_the_users_unless_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

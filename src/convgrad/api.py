@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import spelling
+from . import spelling, tuned
 from .arguments import (
     Padding,
     PerAxis,
@@ -205,7 +205,7 @@ def plan_for(
     """
     if isinstance(geometry, str):
         geometry = spelling.parse(geometry)
-    return choose(role, geometry, dtype_name(dtype), Machine.here(), algorithm, workspace_limit)
+    return choose(role, geometry, dtype_name(dtype), Machine.here(), algorithm, workspace_limit, tuned.here())
 
 
 def compute(
@@ -215,7 +215,7 @@ def compute(
 
     a, b: (x, w) for "forward", (gy, w) for "input_grad", (gy, x) for "weight_grad", of the geometry's shapes.
     """
-    plan = choose(role, geometry, common_dtype(a, b).name, Machine.here(), algorithm)
+    plan = choose(role, geometry, common_dtype(a, b).name, Machine.here(), algorithm, tuning=tuned.here())
     return execute(plan, a, b, _result(plan, out, dict(zip(_ARGUMENTS[role], (a, b), strict=True))))
 
 
@@ -248,7 +248,7 @@ def _call(function: _Function, a: ArrayLike, b: ArrayLike, options: tuple[Any, .
     a, b = as_array(names[0], a), as_array(names[1], b)
     *numbers, algorithm = options
     geometry = _geometry(function.geometry, a.shape, b.shape, *numbers)
-    plan = choose(function.role, geometry, common_dtype(a, b).name, Machine.here(), algorithm)
+    plan = choose(function.role, geometry, common_dtype(a, b).name, Machine.here(), algorithm, tuning=tuned.here())
     result = execute(plan, a, b, _result(plan, out, {names[0]: a, names[1]: b}))
     remember(function.seen, a, b, options, plan, result)
     return result

@@ -1,4 +1,4 @@
-"""Geometry x dtype x machine -> Plan: pure, deterministic, and able to say why.
+"""Geometry x dtype x machine x what was measured -> Plan: pure, deterministic, and able to say why.
 
 The choice looks at one image: it depends neither on the batch size nor on the number of threads, so that
 `conv(x)[k]` and `conv(x[k:k+1])` run the same program.
@@ -14,6 +14,7 @@ from .errors import UnsupportedError
 from .geometry import Geometry
 from .machine import Machine
 from .plan import ROLES, Plan, Proposal, Rejection
+from .tuned import UNTUNED, Measured, Tuning
 
 WORKSPACE_LIMIT = 32 << 20
 REMEMBERED = 4096  # plans of recent problems
@@ -26,24 +27,37 @@ def choose(
     machine: Machine,
     algorithm: str | None = None,
     workspace_limit: int = WORKSPACE_LIMIT,
+    tuning: Tuning = UNTUNED,
 ) -> Plan:
-    """The plan with the least estimated time; `algorithm` forces one by name."""
+    """The plan with the least measured time, else the least estimated; `algorithm` forces one by name."""
     if role not in ROLES:
         raise UnsupportedError("role", role, "is none of the three sums", ", ".join(ROLES))
-    return _choose(role, geometry, dtype, machine, algorithm, workspace_limit)
+    return _choose(role, geometry, dtype, machine, algorithm, workspace_limit, tuning)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _choose(
-    role: str, geometry: Geometry, dtype: str, machine: Machine, algorithm: str | None, workspace_limit: int
+    role: str,
+    geometry: Geometry,
+    dtype: str,
+    machine: Machine,
+    algorithm: str | None,
+    workspace_limit: int,
+    tuning: Tuning,
 ) -> Plan:
-    plan = _choose_for_one_image(role, geometry.with_batch(1), dtype, machine, algorithm, workspace_limit)
+    plan = _choose_for_one_image(role, geometry.with_batch(1), dtype, machine, algorithm, workspace_limit, tuning)
     return replace(plan, geometry=geometry, operations=2 * geometry.products)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _choose_for_one_image(
-    role: str, geometry: Geometry, dtype: str, machine: Machine, algorithm: str | None, workspace_limit: int
+    role: str,
+    geometry: Geometry,
+    dtype: str,
+    machine: Machine,
+    algorithm: str | None,
+    workspace_limit: int,
+    tuning: Tuning,
 ) -> Plan:
     names = [candidate.name for candidate in ALGORITHMS]
     if algorithm is not None and algorithm not in names:
@@ -59,13 +73,14 @@ def _choose_for_one_image(
             if candidate.name == algorithm:
                 raise UnsupportedError("algorithm", algorithm, offer, f"{', '.join(offers) or 'None'}, or no name")
 
-    best = algorithm or min(offers, key=lambda name: offers[name].seconds)
+    measured = tuning.find(role, geometry, dtype, machine) if algorithm is None else None
+    if measured is not None and measured.ranking[0] not in offers:
+        measured = None
+    best = algorithm or (measured.ranking[0] if measured else min(offers, key=lambda name: offers[name].seconds))
     taken = offers[best]
     for name, offer in offers.items():
         if name != best:
-            ratio = offer.seconds / taken.seconds
-            comparison = f"estimated {ratio:.3g} times the time" if ratio >= 1 else "another was asked for by name"
-            rejected.append(Rejection(name, comparison))
+            rejected.append(Rejection(name, _against(name, offer, taken, measured)))
     return Plan(
         role=role,
         geometry=geometry,
@@ -74,13 +89,22 @@ def _choose_for_one_image(
         parameters=taken.parameters,
         workspace_bytes=taken.workspace_bytes,
         error_bound=taken.error_bound,
-        why="asked for by name" if algorithm else _why(len(offers), taken),
+        why="asked for by name" if algorithm else str(measured or _estimate(len(offers), taken)),
         rejected=tuple(rejected),
         operations=2 * geometry.products,
         error_scale=taken.error_scale,
     )
 
 
-def _why(candidates: int, taken: Proposal) -> str:
+def _against(name: str, offer: Proposal, taken: Proposal, measured: Measured | None) -> str:
+    if measured is not None:
+        if name not in measured.seconds:
+            return "was not there to be tuned"
+        return f"measured {measured.seconds[name] / measured.seconds[measured.ranking[0]]:.3g} times the time"
+    ratio = offer.seconds / taken.seconds
+    return f"estimated {ratio:.3g} times the time" if ratio >= 1 else "another was asked for by name"
+
+
+def _estimate(candidates: int, taken: Proposal) -> str:
     estimate = f"{taken.seconds * 1e3:.3g} ms estimated per image on one thread"
     return estimate if candidates > 1 else f"the only candidate; {estimate}"

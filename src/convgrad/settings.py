@@ -4,6 +4,7 @@ CONVGRAD_NUM_THREADS   threads of one operation; else every core that affinity a
 CONVGRAD_ISA           a lower instruction set than the CPU has: avx512, avx2, sse2, neon, generic
 CONVGRAD_JIT           0: no compiled kernels, NumPy's BLAS computes everything
 CONVGRAD_CACHE_DIR     where compiled kernels are kept; empty: nowhere
+CONVGRAD_TUNING        the file of what `convgrad tune` measured; empty: none, and estimates decide
 
 A call like one before is not planned again: set CONVGRAD_ISA and CONVGRAD_JIT before the first.
 """
@@ -12,11 +13,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import UnsupportedError
 
-VARIABLES = ("CONVGRAD_NUM_THREADS", "CONVGRAD_ISA", "CONVGRAD_JIT", "CONVGRAD_CACHE_DIR")
+VARIABLES = ("CONVGRAD_NUM_THREADS", "CONVGRAD_ISA", "CONVGRAD_JIT", "CONVGRAD_CACHE_DIR", "CONVGRAD_TUNING")
 
 # lower to higher; a level may be forced on machines that have it or more
 X86_LEVELS = ("generic", "sse2", "avx2", "avx512")
@@ -72,21 +74,44 @@ def levels_of(detected: str) -> tuple[str, ...]:
 
 def cache_dir() -> Path | None:
     """Where compiled kernels are kept; None for nowhere."""
-    text = os.environ.get("CONVGRAD_CACHE_DIR")
+    return _place("CONVGRAD_CACHE_DIR", "an absolute path, empty for no cache, or unset", _users_caches, "convgrad")
+
+
+def tuning_file() -> Path | None:
+    """Where tuned choices are kept; None for nowhere."""
+    accepted = "an absolute path, empty for no tuned choices, or unset"
+    return _place("CONVGRAD_TUNING", accepted, _users_settings, "convgrad/tuned.json")
+
+
+def _place(variable: str, accepted: str, users: Callable[[Path], Path], name: str) -> Path | None:
+    """The path that `variable` names, or `name` in a folder of the user's."""
+    text = os.environ.get(variable)
     if text is not None:
         if text and not Path(text).is_absolute():
-            rule = "is relative: another folder after every change of directory"
-            raise UnsupportedError("CONVGRAD_CACHE_DIR", text, rule, "an absolute path, empty for no cache, or unset")
+            raise UnsupportedError(
+                variable, text, "is relative: another place after every change of directory", accepted
+            )
         return Path(text) if text else None
     try:
-        home = Path.home()
-    except RuntimeError:
+        return users(Path.home()) / name
+    except RuntimeError:  # no home
         return None
+
+
+def _users_caches(home: Path) -> Path:
     if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "convgrad"
+        return home / "Library" / "Caches"
     if sys.platform == "win32":
-        return _absolute("LOCALAPPDATA", home / "AppData" / "Local") / "convgrad"
-    return _absolute("XDG_CACHE_HOME", home / ".cache") / "convgrad"
+        return _absolute("LOCALAPPDATA", home / "AppData" / "Local")
+    return _absolute("XDG_CACHE_HOME", home / ".cache")
+
+
+def _users_settings(home: Path) -> Path:
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support"
+    if sys.platform == "win32":
+        return _absolute("APPDATA", home / "AppData" / "Roaming")
+    return _absolute("XDG_CONFIG_HOME", home / ".config")
 
 
 def _absolute(variable: str, default: Path) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,51 +58,69 @@ class Row:
 
 def measure(g: Geometry, dtype: str, against: list[str], rounds: int, threads: int, seed: int) -> list[Row]:
     """Every role of one problem."""
-    rng = np.random.default_rng(seed)
-    x, w, gy = (rng.standard_normal(shape).astype(dtype) for shape in (g.input_shape, g.weight_shape, g.output_shape))
+    x, w, gy = draw(g, dtype, seed)
     asked = {peer: peers.calls(peer, g, x, w, gy, threads) for peer in against}
-    arguments = {"forward": (x, w), "input_grad": (gy, w), "weight_grad": (gy, x)}
-    shapes = {"forward": g.output_shape, "input_grad": g.input_shape, "weight_grad": g.weight_shape}
     rows = []
     for role in ROLES:
         plan = plan_for(role, g, dtype=dtype)
-        a, b = arguments[role]
-        exact, scale = _exact(plan, a, b)
-        out = np.empty(shapes[role], dtype)
+        a, b = arguments(role, x, w, gy)
+        exact, scale = exact_result(role, g, a, b), scale_of(plan, a, b)
+        out = np.empty_like(exact, dtype)
 
         def ours(plan: Plan = plan, a: Array = a, b: Array = b, out: Array = out) -> Array:
             return execute(plan, a, b, out)
 
-        _check(plan, ours(), exact, scale)
+        check(plan, ours(), exact, scale)
         contestants = {"": ours} | {peer: found[role] for peer, found in asked.items() if role in found}
         errors = {name: _error(call(), exact) for name, call in contestants.items()}
         wrong = {name: error for name, error in errors.items() if error > WRONG_EPS * np.finfo(dtype).eps}
         contestants = {name: call for name, call in contestants.items() if name not in wrong}
-        seconds: dict[str, list[float]] = {name: [] for name in contestants}
-        for _ in range(rounds):
-            for name, call in contestants.items():
-                start = time.perf_counter()
-                call()
-                seconds[name].append(time.perf_counter() - start)
+        seconds = in_turns(contestants, rounds)
         timings = {name: Timing(min(taken), statistics.median(taken), errors[name]) for name, taken in seconds.items()}
         theirs = {name: timing for name, timing in timings.items() if name}
         rows.append(Row(spell(g), role, plan, timings[""], theirs, wrong))
     return rows
 
 
-def _exact(bounded: Plan, a: Array, b: Array) -> tuple[Array, Array]:
-    """The result in float64, tap by tap, and what the plan's error bound is relative to."""
-    role, g = bounded.role, bounded.geometry
+def draw(g: Geometry, dtype: str, seed: int) -> tuple[Array, Array, Array]:
+    """x, w and gy of a problem."""
+    rng = np.random.default_rng(seed)
+    x, w, gy = (rng.standard_normal(shape).astype(dtype) for shape in (g.input_shape, g.weight_shape, g.output_shape))
+    return x, w, gy
+
+
+def arguments(role: str, x: Array, w: Array, gy: Array) -> tuple[Array, Array]:
+    """The two arrays that a role reads."""
+    return {"forward": (x, w), "input_grad": (gy, w), "weight_grad": (gy, x)}[role]
+
+
+def in_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each call of each contestant, who take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, call in contestants.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def exact_result(role: str, g: Geometry, a: Array, b: Array) -> Array:
+    """The result in float64, tap by tap."""
     plan = choose(role, g, "float64", Machine.here(), "taps" if max(g.kernel_size) > 1 else "im2col")
     shape = {"forward": g.output_shape, "input_grad": g.input_shape, "weight_grad": g.weight_shape}[role]
     a, b = a.astype("float64"), b.astype("float64")
-    exact = execute(plan, a, b, np.empty(shape))
-    if bounded.error_scale == "norm":
-        return exact, norms(role, a, b, g)
-    return exact, execute(plan, np.abs(a), np.abs(b), np.empty(shape))
+    return execute(plan, a, b, np.empty(shape))
 
 
-def _check(plan: Plan, got: Array, exact: Array, scale: Array) -> None:
+def scale_of(plan: Plan, a: Array, b: Array) -> Array:
+    """What the error bound of `plan` is relative to."""
+    if plan.error_scale == "norm":
+        return norms(plan.role, a.astype("float64"), b.astype("float64"), plan.geometry)
+    return exact_result(plan.role, plan.geometry, np.abs(a), np.abs(b))
+
+
+def check(plan: Plan, got: Array, exact: Array, scale: Array) -> None:
     allowed = (plan.error_bound * np.finfo(plan.dtype).eps + 1e-13) * scale
     if not (np.abs(got - exact) <= allowed).all():
         rule = f"{plan.role} by {plan.algorithm} is outside its bound: nothing is timed that is wrong"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..jit.cache import CacheState
+    from ..machine import Machine
 
 HELP = "show versions, the machine and what was found on it"
 
@@ -72,10 +73,18 @@ def gather() -> dict[str, dict[str, Any]]:
             "workspace": f"at most {WORKSPACE_LIMIT >> 20} MiB a thread and call",
             "kernels": jit.available() or f"compiled for {machine.isa}",
             "kernel cache": _cache_text(cache.state()),
+            "tuned choices": _tuning_text(machine),
             "threads": settings.num_threads() or machine.cores,
         },
         "environment": {name: os.environ.get(name, "(not set)") for name in settings.VARIABLES},
     }
+
+
+def _tuning_text(machine: Machine) -> str:
+    from .. import settings, tuned
+
+    path = settings.tuning_file()
+    return f"{path}: {len(tuned.here().of(machine))} for this machine" if path else "none: CONVGRAD_TUNING is empty"
 
 
 def _cache_text(state: CacheState) -> str:
