@@ -19,15 +19,19 @@ TESTS = Path(__file__).parent
 LAYERS = [
     *("errors", "settings", "geometry", "spelling", "definition", "touching", "machine", "plan", "tuned", "threads"),
     "jit",
-    *("algorithms", "choose", "execute"),
-    *("arguments", "arrays", "repeats", "api", "layer", "autograd", "explanation", "train", "bench", "conformance"),
+    *("algorithms", "choose", "execute", "piecewise"),
+    *("arguments", "arrays", "repeats", "api", "layer", "autograd", "dask", "deblur"),
+    *("explanation", "train", "bench", "conformance"),
     *("cli", "__main__"),
 ]
 
 # optional libraries, and the only rooms that may import them
 OPTIONAL = {
     "autograd": {"autograd", "train"},
-    "PIL": {"train"},
+    "PIL": {"train", "deblur"},
+    "dask": {"dask", "deblur"},
+    "zarr": {"dask", "deblur"},
+    "tifffile": {"deblur"},
     "rich": {"train"},
     "threadpoolctl": {"cli"},
     "llvmlite": {"jit"},
@@ -35,7 +39,7 @@ OPTIONAL = {
     "jax": {"bench"},
     "scipy": {"bench"},
 }
-NEVER = {"sklearn", "matplotlib"}
+NEVER = {"sklearn", "matplotlib", "distributed"}
 
 
 def room(path: Path) -> str:

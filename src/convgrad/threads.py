@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 # one argument record per thread; returns when its items are drained, or after a while so that Ctrl-C is heard
 Kernel = Callable[[int], None]
@@ -84,6 +85,17 @@ def run(kernel: Kernel, records: Sequence[int], unfinished: Unfinished, stop: Ca
         _lock.release()
         if interrupt is not None:
             raise interrupt
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within, what this thread calls runs on this thread: a scheduler has given it one core among many threads."""
+    before = getattr(_inside, "worker", False)
+    _inside.worker = True
+    try:
+        yield
+    finally:
+        _inside.worker = before
 
 
 def _workers_for(count: int) -> list[_Worker]:

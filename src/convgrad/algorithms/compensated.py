@@ -39,3 +39,7 @@ class CompensatedSum:
     def value(self) -> Array:
         """The sum. Where it is infinite or NaN, the plain sum: the compensation has no meaning there."""
         return np.where(np.isfinite(self._lost), self._sum + self._lost, self._sum)
+
+    def parts(self) -> Array:
+        """(2, *shape): the plain sum, and what rounding took from it, to be added elsewhere."""
+        return np.stack([self._sum, np.where(np.isfinite(self._lost), self._lost, 0)])

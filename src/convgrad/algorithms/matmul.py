@@ -41,7 +41,7 @@ from .blocks import (
     workspace_elements,
 )
 from .compensated import CompensatedSum
-from .record import Algorithm, Array
+from .record import Algorithm, Array, Cell, Piecewise
 
 # Rates of one core of a current x86 server, coarse on purpose: they only order the candidates.
 OPERATIONS_PER_SECOND = {"float32": 6e10, "float64": 3e10}
@@ -243,5 +243,13 @@ def _taps(role: str, geometry: Geometry, dtype: str, machine: Machine, workspace
     return _propose(role, geometry, dtype, workspace_limit, one_tap=True)
 
 
-IM2COL = Algorithm("im2col", _im2col, run)
-TAPS = Algorithm("taps", _taps, run)
+def _cell(plan: Plan) -> Cell:
+    """The channels of a group and a tile: products of one size, which BLAS treats alike."""
+    g, blocks = plan.geometry, plan.parameters
+    assert isinstance(blocks, Blocks)
+    return (g.in_channels_per_group if plan.role == "input_grad" else g.out_channels_per_group, *blocks.tile)
+
+
+_PIECEWISE = Piecewise(_cell, lambda plan, geometry: plan.parameters)
+IM2COL = Algorithm("im2col", _im2col, run, piecewise=_PIECEWISE)
+TAPS = Algorithm("taps", _taps, run, piecewise=_PIECEWISE)

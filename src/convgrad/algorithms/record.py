@@ -19,6 +19,17 @@ Propose = Callable[[str, Geometry, str, Machine, int], Proposal | str]
 Run = Callable[[Plan, Array, Array, Array], None]
 # (first array, second array, result), native, contiguous and of the plan's shapes -> whether that was the whole job
 Ready = Callable[[Array, Array, Array], bool]
+# (channels, *positions) of y that are computed together: cut along multiples of these, y and gx keep their bits
+Cell = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piecewise:
+    """How pieces of forward and input_grad, computed apart, get the bits of the whole."""
+
+    cell: Callable[[Plan], Cell]
+    # (plan of the whole, geometry of a piece of one image) -> the piece's parameters; None: it proposes its own
+    parameters: Callable[[Plan, Geometry], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +40,4 @@ class Algorithm:
     propose: Propose
     run: Run
     ready: Callable[[Plan], Ready | None] = lambda plan: None  # where repeated calls can be quicker than `run`
+    piecewise: Piecewise | None = None  # where the bits of a result do not depend on what else is computed
