@@ -9,9 +9,21 @@ chunks smaller than the kernel. The plan of the whole problem goes to every chun
 `store` writes a result to a Zarr array chunk by chunk, and goes on where it was stopped.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from .functions import conv as conv
 from .functions import conv_input_grad as conv_input_grad
 from .functions import conv_transpose as conv_transpose
 from .functions import conv_weight_grad as conv_weight_grad
 
-__all__ = ["conv", "conv_input_grad", "conv_transpose", "conv_weight_grad"]
+__all__ = ["conv", "conv_input_grad", "conv_transpose", "conv_weight_grad", "store"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "store":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .disk import store  # when it is asked for, because it needs Zarr too
+
+    return store

@@ -60,14 +60,26 @@ def inputs_cut(axis: Axis, wanted: range, cell: int = 1) -> Cut | None:
 
 
 def output_chunks(axis: Axis, inputs: Chunks) -> Chunks:
-    """Outputs cut where the inputs are: at the first output whose first tap lies behind a border."""
-    borders = (-(-(border + axis.before) // axis.stride) for border in _borders(inputs))
-    return _lengths(borders, axis.output)
+    """Outputs cut where the inputs are, so that a whole-stride cut of chunks of one length stays one.
+
+    >>> output_chunks(Axis(input=9, kernel=3, before=1, after=1), (4, 4, 1))
+    (4, 4, 1)
+    """
+    return _lengths((-(-(border + _aside(axis)) // axis.stride) for border in _borders(inputs)), axis.output)
 
 
 def input_chunks(axis: Axis, outputs: Chunks) -> Chunks:
-    """Inputs cut where the outputs are: where the first output behind a border puts its first tap."""
-    return _lengths((border * axis.stride - axis.before for border in _borders(outputs)), axis.input)
+    """Inputs cut where the outputs are.
+
+    >>> input_chunks(Axis(input=9, kernel=3, stride=2), (2, 2))
+    (4, 5)
+    """
+    return _lengths((border * axis.stride - _aside(axis) for border in _borders(outputs)), axis.input)
+
+
+def _aside(axis: Axis) -> int:
+    """How far outputs lie from the inputs that they read, beyond what halos bridge."""
+    return max(0, axis.before - axis.span + 1)
 
 
 def channel_chunks(channels: Chunks, per_group: int, per_group_there: int, total: int) -> Chunks:
@@ -102,8 +114,8 @@ class Rows:
 def rows_of(channels: range, per_group: int) -> list[Rows]:
     """Channels as calls: the rest of a group, whole groups at once, the begin of a group.
 
-    >>> [(call.groups, call.rows) for call in rows_of(range(1, 9), per_group=3)]
-    [(range(0, 1), range(1, 3)), (range(1, 2), range(0, 3)), (range(2, 3), range(0, 2))]
+    >>> [(call.groups, call.rows) for call in rows_of(range(1, 11), per_group=3)]
+    [(range(0, 1), range(1, 3)), (range(1, 3), range(0, 3)), (range(3, 4), range(0, 2))]
     """
     found, at = [], channels.start
     while at < channels.stop:

@@ -8,6 +8,7 @@ from ..errors import MissingExtraError
 
 try:
     import dask.array as da
+    from dask.base import compute_as_if_collection
     from dask.base import tokenize as tokenize
     from dask.highlevelgraph import HighLevelGraph
 except ImportError:
@@ -33,3 +34,13 @@ def normalized_chunks(chunks: Any, shape: tuple[int, ...], dtype: Any) -> tuple[
     """What Dask makes of the chunks that a caller asks for."""
     found: tuple[tuple[int, ...], ...] = da.core.normalize_chunks(chunks, shape, dtype=dtype)
     return found
+
+
+def compute(layers: Any, keys: list[Any]) -> None:
+    """Run the tasks `keys` of a graph of arrays, with the scheduler that Dask would take for them."""
+    compute_as_if_collection(da.Array, layers, keys)
+
+
+def from_zarr(path: str) -> DaskArray:
+    """The Zarr array at `path`, chunk by chunk."""
+    return da.from_zarr(path)
