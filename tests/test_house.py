@@ -20,8 +20,8 @@ LAYERS = [
     *("errors", "settings", "geometry", "spelling", "definition", "touching", "machine", "plan", "tuned", "threads"),
     "jit",
     *("algorithms", "choose", "execute", "piecewise"),
-    *("arguments", "arrays", "repeats", "api", "layer", "autograd", "dask", "deblur"),
-    *("explanation", "train", "bench", "conformance"),
+    *("arguments", "arrays", "repeats", "api", "layer", "autograd", "dask"),
+    *("explanation", "train", "deblur", "bench", "conformance"),
     *("cli", "__main__"),
 ]
 
@@ -29,7 +29,7 @@ LAYERS = [
 OPTIONAL = {
     "autograd": {"autograd", "train"},
     "PIL": {"train", "deblur"},
-    "dask": {"dask", "deblur"},
+    "dask": {"dask"},
     "zarr": {"dask", "deblur"},
     "tifffile": {"deblur"},
     "rich": {"train"},

@@ -17,7 +17,7 @@ from importlib import import_module
 from .. import __version__
 from ..errors import ConvgradError, MissingExtraError
 
-COMMANDS = ("train", "predict", "plan", "kernel", "derive", "explain", "bench", "tune", "check", "info")
+COMMANDS = ("train", "predict", "plan", "kernel", "derive", "explain", "bench", "tune", "check", "deblur", "info")
 
 OK, CHECK_FAILED, USAGE, MISSING_EXTRA, INTERRUPTED = 0, 1, 2, 3, 130
 

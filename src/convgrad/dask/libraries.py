@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ..errors import MissingExtraError
 
 try:
-    import dask.array as da
+    import dask
+    import dask.array as _array
     from dask.base import compute_as_if_collection
     from dask.base import tokenize as tokenize
     from dask.highlevelgraph import HighLevelGraph
@@ -15,6 +17,7 @@ except ImportError:
     raise MissingExtraError("dask", "dask", "convgrad.dask") from None
 
 DaskArray = Any  # dask.array.Array, which has no types
+da: Any = _array
 
 
 def as_dask(array: Any) -> DaskArray:
@@ -44,3 +47,9 @@ def compute(layers: Any, keys: list[Any]) -> None:
 def from_zarr(path: str) -> DaskArray:
     """The Zarr array at `path`, chunk by chunk."""
     return da.from_zarr(path)
+
+
+def on_threads(count: int) -> AbstractContextManager[Any]:
+    """Within, Dask computes on so many threads of this process."""
+    context: AbstractContextManager[Any] = dask.config.set(scheduler="threads", num_workers=count)
+    return context
