@@ -1,7 +1,7 @@
 """What each library makes of a row of `coverage_rows`: its own call, its own derivatives, no padding by hand.
 
 Each function returns {"y": ..., "gx": ..., "gw": ...}, or fewer where the library has no such derivative, and raises
-`Absent` where the library has no call for it. Errors of the library count as absent too.
+`AbsentError` where the library has no call for it. Errors of the library count as absent too.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from convgrad.geometry import Axis, Geometry
 Results = dict[str, Array]
 
 
-class Absent(Exception):
+class AbsentError(Exception):
     """The library has no call for this."""
 
 
 def need(holds: bool) -> None:
     if not holds:
-        raise Absent
+        raise AbsentError
 
 
 # ---- what is right
@@ -237,7 +237,7 @@ def scipy_signal(row: Row) -> Results:
     need(not np.iscomplexobj(w) or not row.flip)
     modes = {a.mode for a in g.axes}
     if modes == {"zeros"}:
-        if all(centred(a, 0) and a.kernel == 1 or a.before == a.after == 0 for a in g.axes):
+        if all((centred(a, 0) and a.kernel == 1) or a.before == a.after == 0 for a in g.axes):
             mode = "valid"
         elif all(a.before == a.after == a.kernel - 1 for a in g.axes):
             mode = "full"
@@ -263,7 +263,9 @@ def scipy_ndimage(row: Row) -> Results:
     origin = [a.before - a.kernel // 2 for a in g.axes]
     said: Any = {"mode": modes if len(set(modes)) > 1 else modes[0], "cval": g.fill}
     if row.flip:
-        y = ndimage.convolve(x, w, origin=[-o - (a.kernel % 2 == 0) for o, a in zip(origin, g.axes, strict=True)], **said)
+        y = ndimage.convolve(
+            x, w, origin=[-o - (a.kernel % 2 == 0) for o, a in zip(origin, g.axes, strict=True)], **said
+        )
     else:
         y = ndimage.correlate(x, w, origin=origin, **said)
     return {"y": y[None, None]}

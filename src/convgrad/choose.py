@@ -114,6 +114,9 @@ def _assembled(
     tuning: Tuning,
 ) -> tuple[Plan, float]:
     """The plan for a border that no algorithm knows: plain convolutions of pieces, cut the quicker way."""
+    measured = tuning.find(role, geometry, dtype, machine) if algorithm is None else None
+    if measured is not None:
+        algorithm = measured.ranking[0]
     best: tuple[Plan, float] | None = None
     for way in WAYS:
         parts: list[assemble.Part] = []
@@ -131,6 +134,8 @@ def _assembled(
             seconds += its
         assembly = assemble.Assembly(way.__name__, tuple(parts))
         plan = assemble.plan(role, geometry, dtype, assembly)
+        if measured is not None:
+            plan = replace(plan, why=str(measured), rejected=())
         seconds += assemble.seconds(assembly, dtype)
         if plan.workspace_bytes > workspace_limit and way is pieces.whole:
             continue
