@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from oracles import Problem
 
+from convgrad.boundary import MODES
 from convgrad.errors import GeometryError
 from convgrad.geometry import Axis, Geometry
 
@@ -22,6 +23,29 @@ def axes(draw: st.DrawFn) -> Axis:
     before = draw(st.integers(0, min(4, padded - 1)))
     after = draw(st.integers(0, min(4, padded - 1 - before)))
     return Axis(padded - before - after, kernel, stride, dilation, before, after)
+
+
+@st.composite
+def bordered_axes(draw: st.DrawFn, fill: float) -> Axis:
+    """Any mode, with padding wider than the input and below zero; draw the output size, derive what is read."""
+    kernel, stride, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    output, remainder = draw(st.integers(1, 4)), draw(st.integers(0, stride - 1))
+    padded = (output - 1) * stride + (kernel - 1) * dilation + 1 + remainder
+    size, before, mode = draw(st.integers(1, 6)), draw(st.integers(-4, 8)), draw(st.sampled_from(MODES))
+    return Axis(size, kernel, stride, dilation, before, padded - size - before, mode, fill * (mode == "constant"))
+
+
+@st.composite
+def bordered_problems(draw: st.DrawFn, dtype: str | None = None) -> Problem:
+    """As `problems`, with every kind of border."""
+    groups, fill = draw(st.integers(1, 2)), float(draw(st.integers(1, 3)))
+    batch, ic, oc = draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    drawn = tuple(draw(bordered_axes(fill)) for _ in range(draw(st.integers(1, 3))))
+    geometry = Geometry(batch, groups * ic, groups * oc, groups, drawn)
+    while geometry.products > 6000:
+        geometry = _smaller(geometry)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return whole_numbers(geometry, rng, dtype or draw(st.sampled_from(["float32", "float64"])))
 
 
 @st.composite

@@ -278,21 +278,46 @@ REFUSED = [
     ),
     (
         lambda: cg.conv(image, weight, padding="same-ish"),
-        "padding = 'same-ish': is not a padding that has a name; accepted: an int >= 0, 2 of them, "
-        "((before, after), (before, after)), or one of 'valid', 'same', 'full'",
+        "padding = 'same-ish': is not a padding that has a name; accepted: an int, 2 of them, "
+        "((before, after), (before, after)), or one of 'valid', 'same', 'same_upper', 'same_lower', 'full'",
     ),
     (
         lambda: cg.conv(X, W, padding=(1, 2)),
-        "padding = (1, 2): has 2 entries for 1 spatial axes; accepted: an int >= 0, 1 of them, ((before, after),), "
-        "or one of 'valid', 'same', 'full'",
+        "padding = (1, 2): has 2 entries for 1 spatial axes; accepted: an int, 1 of them, ((before, after),), "
+        "or one of 'valid', 'same', 'same_upper', 'same_lower', 'full'",
     ),
     (
         lambda: cg.conv(X, W, padding=((1, 2, 3),)),
-        "padding[0] = (1, 2, 3): is neither an int nor a pair (before, after); accepted: an int >= 0, 1 of them, "
-        "((before, after),), or one of 'valid', 'same', 'full'",
+        "padding[0] = (1, 2, 3): is neither an int nor a pair (before, after); accepted: an int, 1 of them, "
+        "((before, after),), or one of 'valid', 'same', 'same_upper', 'same_lower', 'full'",
     ),
-    (lambda: cg.conv(X, W, padding=-1), "padding = -1: must be at least 0; accepted: an int >= 0"),
-    (lambda: cg.conv(X, W, padding=((0, -1),)), "padding[0][1] = -1: must be at least 0; accepted: an int >= 0"),
+    (lambda: cg.conv(X, W, padding=-2), "kernel = 3: spans 3 positions, but input 5 plus padding -2+-2 offers 1; "),
+    (
+        lambda: cg.conv(X, W, padding=-3),
+        "kernel = 3: spans 3 positions, but input 5 plus padding -3+-3 offers -1; accepted: more padding",
+    ),
+    (lambda: cg.conv(X, W, padding=0.5), "padding = 0.5: is not a whole number; accepted: an int"),
+    (
+        lambda: cg.conv(X, W, padding=1, padding_mode="wrap"),
+        "padding_mode = 'wrap': is no way to continue an input; accepted: 'circular', which means the same; all: ",
+    ),
+    (
+        lambda: cg.conv(X, W, padding_mode=None),
+        "padding_mode = None: is no way to continue an input; accepted: zeros, ",
+    ),
+    (
+        lambda: cg.conv(X, W, padding_mode=("edge", "edge")),
+        "padding_mode = ('edge', 'edge'): has 2 entries for 1 spatial axes; accepted: a word, or 1 of them",
+    ),
+    (
+        lambda: cg.conv(X, W, padding_mode=("repeat",)),
+        "padding_mode[0] = 'repeat': is no way to continue an input; accepted: zeros, constant, edge, ",
+    ),
+    (lambda: cg.conv(X, W, padding_value="a"), "padding_value = 'a': is not a number; accepted: a number"),
+    (
+        lambda: cg.conv(X, W, padding=1, padding_value=2),
+        "padding_value = 2: would not be read with padding_mode = zeros; accepted: padding_mode='constant', or ",
+    ),
     (
         lambda: cg.conv_input_grad(grad, weight, input_size=31),
         "gy.shape = (1, 8, 28, 28): w.shape = (8, 4, 5, 5) over input_size = (31, 31) gives an output of shape "

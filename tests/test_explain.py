@@ -93,8 +93,23 @@ def test_arrays_and_modes_that_do_not_fit_are_refused() -> None:
         explain("i5 k3", x=np.zeros((1, 1, 4)))
     with pytest.raises(GeometryError, match=r"w.dtype = 'complex128': holds no real numbers"):
         explain("i5 k3", w=np.zeros((1, 1, 3), complex))
-    with pytest.raises(GeometryError, match="padding_mode = 'mirror': is no boundary mode; accepted: zeros, constant"):
+    with pytest.raises(
+        GeometryError, match="padding_mode = 'mirror': is no way to continue an input; accepted: 'reflect', "
+    ):
         explain("i5 k3", padding_mode="mirror")
+    for spelling, message in (
+        ("i5x5 k3 p1 medgexreflect", "padding_mode = 'edge, reflect': differs between axes; the page shows one border"),
+        ("i5 k3 p1+-1", "padding = -1: cuts the input off; accepted: padding >= 0"),
+        ("i5 k3 p1 mconstant v1+2j", "padding_value = (1+2j): is not real; the page shows real numbers"),
+    ):
+        with pytest.raises(GeometryError, match=re.escape(message)):
+            explain(spelling)
+
+
+def test_the_page_opens_with_the_border_of_the_spelling() -> None:
+    assert "i5.k3.p1&amp;mode=reflect&amp;" in explain("i5 k3 p1 mreflect").html
+    assert "i5.k3.p1&amp;mode=constant&amp;value=2.5&amp;" in explain("i5 k3 p1 mconstant v2.5").html
+    assert "&amp;mode=edge&amp;" in explain("i5 k3 p1 mreflect", padding_mode="edge").html
 
 
 # ---- the command

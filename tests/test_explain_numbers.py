@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from peers import peer
 
 from convgrad import Axis, Geometry, definition, touches
-from convgrad.explanation.page import MODES, MOST_INPUT
+from convgrad.boundary import MODES
+from convgrad.explanation.page import MOST_INPUT
 from convgrad.spelling import spell
 
 Array = NDArray[Any]

@@ -74,7 +74,24 @@ def test_numpy_integers_become_plain_ones_so_that_equal_geometries_are_equal_key
         (lambda: Axis(5, 3, stride=0), "stride = 0: must be at least 1; accepted: an int >= 1"),
         (lambda: Axis(5, 3, stride=1.5), "stride = 1.5: is not a whole number; accepted: an int >= 1"),
         (lambda: Axis(5, 3, dilation=-1), "dilation = -1: must be at least 1; accepted: an int >= 1"),
-        (lambda: Axis(5, 3, before=-2), "padding = -2: must be at least 0; accepted: an int >= 0"),
+        (
+            lambda: Axis(5, 3, before=-2, after=-1),
+            "kernel = 3: spans 3 positions, but input 5 plus padding -2+-1 offers 2; "
+            "accepted: kernel <= 2, or more padding",
+        ),
+        (
+            lambda: Axis(5, 3, mode="mirror"),
+            "padding_mode = 'mirror': is no way to continue an input; accepted: 'reflect', which means the same; "
+            "all: zeros, constant, edge, reflect, symmetric, circular",
+        ),
+        (
+            lambda: Axis(5, 3, fill=2.0),
+            "padding_value = 2.0: means nothing with padding_mode = 'zeros'; accepted: 0, or 'constant'",
+        ),
+        (
+            lambda: Geometry(1, 1, 1, 1, tuple(Axis(5, 3, mode="constant", fill=v) for v in (1.0, 2.0))),
+            "padding_value = (1.0, 2.0): differs between axes, so corners have no value; accepted: one number",
+        ),
         (lambda: Geometry(1, 1, 1, 1, ()), "axes = (): holds no spatial axis; accepted: one Axis or more"),
         (lambda: Geometry(-1, 1, 1, 1, (Axis(5, 3),)), "batch = -1: must be at least 0; accepted: an int >= 0"),
         (lambda: Geometry(1, 4, 6, 0, (Axis(5, 3),)), "groups = 0: must be at least 1; accepted: an int >= 1"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
 import pytest
 from hypothesis import given
-from strategies import geometries
+from oracles import Problem
+from strategies import bordered_problems, geometries
 
 from convgrad import Geometry, GeometryError, definition, touches
 
@@ -21,6 +23,21 @@ def test_touches_are_the_terms_of_the_definition_that_hold_the_entry(g: Geometry
             wanted[term[place]].append(term)
         for index, products in wanted.items():
             assert [(t.x, t.w, t.y) for t in touches(g, **{name: index})] == products
+
+
+@given(bordered_problems())
+def test_touches_are_the_terms_with_any_border(problem: Problem) -> None:
+    g = problem.geometry
+    terms = list(definition.terms(g))
+    for name, place, shape in (("x", 0, g.input_shape), ("w", 1, g.weight_shape), ("y", 2, g.output_shape)):
+        for index in list(np.ndindex(*shape))[:: max(1, math.prod(shape) // 7)]:
+            found = [(t.x, t.w, t.y) for t in touches(g, **{name: index})]
+            assert found == [term for term in terms if term[place] == index]
+
+
+def test_a_pixel_at_the_end_is_met_where_it_is_repeated() -> None:
+    found = touches("i4 k2 p1 medge", x=(0, 0, 0))
+    assert [(touch.y[2], touch.w[2]) for touch in found] == [(0, 0), (0, 1), (1, 0)]
 
 
 def test_a_pixel_in_the_middle_meets_the_taps_backwards() -> None:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import spelling, tuned
 from .arguments import (
     Padding,
+    PaddingMode,
     PerAxis,
     forward_geometry,
     input_grad_geometry,
@@ -44,6 +45,9 @@ def conv(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
+    flip: bool = False,
     out: Array | None = None,
     algorithm: str | None = None,
 ) -> Array:
@@ -52,8 +56,12 @@ def conv(
     x: (N, IC, *I) input, with one spatial axis or more.   w: (OC, IC/groups, *K) weight.
     bias: (OC,) added at every position, or None.
     stride, dilation: an int, or one per spatial axis, in positions.
-    padding: zeros around x: an int, one per axis, a pair (before, after) per axis, or "valid" (none), "same"
-    (ceil(I / stride) outputs, an odd rest after) or "full" (every overlap).
+    padding: positions around x: an int, one per axis, a pair (before, after) per axis, below zero to cut x off, or
+    "valid" (none), "same" or "same_upper" (ceil(I / stride) outputs, an odd rest after: PyTorch's same, TensorFlow's
+    and JAX's SAME), "same_lower" (an odd rest before) or "full" (every overlap).
+    padding_mode: what stands there: "zeros", "constant" (`padding_value`), "edge" (the last entry again), "reflect"
+    (mirrored at the last entry), "symmetric" (mirrored behind it) or "circular" (x again); one word, or one per axis.
+    flip: True for convolution as mathematics means it: the kernel is read backwards.
     out: array of the result's shape and dtype to write into.   algorithm: a name in `print(plan_for(...))`.
     Returns y: (N, OC, *O) with O = (I + before + after - (K-1)*dilation - 1) // stride + 1, float64 if x or w is,
     else float32; each entry sums IC/groups * prod(K) products, error bound in `plan_for(...).error_bound`.
@@ -66,7 +74,8 @@ def conv(
     >>> conv(x, w, stride=2, padding=1)
     array([[[210., 432.,  54.]]])
     """
-    y = _call(_CONV, x, w, (stride, padding, dilation, groups, algorithm), out)
+    options = stride, padding, dilation, groups, padding_mode, padding_value, algorithm
+    y = _call(_CONV, x, _flipped("w", w) if flip else w, options, out)
     return y if bias is None else _add_bias(y, bias)
 
 
@@ -79,6 +88,9 @@ def conv_input_grad(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
+    flip: bool = False,
     out: Array | None = None,
     algorithm: str | None = None,
 ) -> Array:
@@ -97,7 +109,8 @@ def conv_input_grad(
     >>> conv_input_grad(gy, w, input_size=5)
     array([[[  0.,   1.,  10., 100.,   0.]]])
     """
-    return _call(_INPUT_GRAD, gy, w, (input_size, stride, padding, dilation, groups, algorithm), out)
+    options = input_size, stride, padding, dilation, groups, padding_mode, padding_value, algorithm
+    return _call(_INPUT_GRAD, gy, _flipped("w", w) if flip else w, options, out)
 
 
 def conv_weight_grad(
@@ -109,6 +122,9 @@ def conv_weight_grad(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
+    flip: bool = False,
     out: Array | None = None,
     algorithm: str | None = None,
 ) -> Array:
@@ -127,7 +143,11 @@ def conv_weight_grad(
     >>> conv_weight_grad(gy, x, kernel_size=3)
     array([[[321., 432., 543.]]])
     """
-    return _call(_WEIGHT_GRAD, gy, x, (kernel_size, stride, padding, dilation, groups, algorithm), out)
+    options = kernel_size, stride, padding, dilation, groups, padding_mode, padding_value, algorithm
+    if flip:
+        gw = _call(_WEIGHT_GRAD, gy, x, options, out if out is None else _flipped("out", out))
+        return _flipped("gw", gw)
+    return _call(_WEIGHT_GRAD, gy, x, options, out)
 
 
 def conv_bias_grad(gy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -160,6 +180,9 @@ def conv_transpose(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
+    flip: bool = False,
     out: Array | None = None,
     algorithm: str | None = None,
 ) -> Array:
@@ -180,7 +203,8 @@ def conv_transpose(
     >>> conv_transpose(x, w, stride=3, output_size=7)
     array([[[  1.,  10., 100.,   2.,  20., 200.,   0.]]])
     """
-    y = _call(_TRANSPOSE, x, w, (output_size, stride, padding, dilation, groups, algorithm), out)
+    options = output_size, stride, padding, dilation, groups, padding_mode, padding_value, algorithm
+    y = _call(_TRANSPOSE, x, _flipped("w", w) if flip else w, options, out)
     return y if bias is None else _add_bias(y, bias)
 
 
@@ -254,21 +278,31 @@ def _call(function: _Function, a: ArrayLike, b: ArrayLike, options: tuple[Any, .
     return result
 
 
+def _flipped(name: str, value: ArrayLike) -> Array:
+    """`value` with its spatial axes backwards: a view."""
+    array = as_array(name, value)
+    return np.flip(array, tuple(range(2, array.ndim)))
+
+
 def _result(plan: Plan, out: Array | None, inputs: dict[str, Array]) -> Array:
     """The array that `plan` fills: `out`, if it may be written, or a new one."""
     shape, dtype = getattr(plan.geometry, _RESULT_SHAPE[plan.role]), np.dtype(plan.dtype)
     return np.empty(shape, dtype) if out is None else check_out(out, shape, dtype, inputs)
 
 
+_PLAIN = {int, str, NoneType, float, complex}
+
+
 def _geometry(gate: Callable[..., Geometry], *arguments: Any) -> Geometry:
     """What `gate` makes of the arguments of a call, remembered for the calls that repeat them."""
     plain = all(
-        type(a) in {int, str, NoneType} or (type(a) is tuple and {int}.issuperset(map(type, a))) for a in arguments
+        type(a) in _PLAIN or (type(a) is tuple and ({int}.issuperset(map(type, a)) or {str}.issuperset(map(type, a))))
+        for a in arguments
     )
     return _remembered(gate, *arguments) if plain else gate(*arguments)
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
+@functools.lru_cache(maxsize=REMEMBERED, typed=True)
 def _remembered(gate: Callable[..., Geometry], *arguments: Any) -> Geometry:
     return gate(*arguments)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .boundary import check_mode
 from .errors import GeometryError
 from .geometry import Axis, Geometry, whole
 
@@ -15,18 +16,28 @@ Shape = tuple[int, ...]
 PerAxis = int | Sequence[int]
 Padding = int | Sequence[int | Sequence[int]] | str
 
-PADDING_NAMES = ("valid", "same", "full")
+PaddingMode = str | Sequence[str]
+
+PADDING_NAMES = ("valid", "same", "same_upper", "same_lower", "full")
+SAME = ("same", "same_upper", "same_lower")
 
 
 def forward_geometry(
-    x_shape: Shape, w_shape: Shape, stride: PerAxis, padding: Padding, dilation: PerAxis, groups: int
+    x_shape: Shape,
+    w_shape: Shape,
+    stride: PerAxis,
+    padding: Padding,
+    dilation: PerAxis,
+    groups: int,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
 ) -> Geometry:
     """The geometry of `conv(x, w)`."""
     _check_rank("x", x_shape, "(N, IC, *I)")
     _check_rank("w", w_shape, "(OC, IC/groups, *K)", like=("x", x_shape))
     groups = whole("groups", groups, least=1)
     _check_channels(x_shape, w_shape, groups)
-    axes = make_axes(x_shape[2:], w_shape[2:], stride, padding, dilation)
+    axes = make_axes(x_shape[2:], w_shape[2:], stride, padding, dilation, padding_mode, padding_value)
     return Geometry(x_shape[0], x_shape[1], w_shape[0], groups, axes)
 
 
@@ -38,13 +49,15 @@ def input_grad_geometry(
     padding: Padding,
     dilation: PerAxis,
     groups: int,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
 ) -> Geometry:
     """The geometry of the `conv` whose output gradient is `gy` and whose input measured `input_size`."""
     _check_rank("gy", gy_shape, "(N, OC, *O)")
     _check_rank("w", w_shape, "(OC, IC/groups, *K)", like=("gy", gy_shape))
     groups = whole("groups", groups, least=1)
     sizes = per_axis("input_size", input_size, len(gy_shape) - 2)
-    axes = make_axes(sizes, w_shape[2:], stride, padding, dilation)
+    axes = make_axes(sizes, w_shape[2:], stride, padding, dilation, padding_mode, padding_value)
     geometry = Geometry(gy_shape[0], w_shape[1] * groups, w_shape[0], groups, axes)
     _check_gradient(gy_shape, geometry, f"w.shape = {w_shape} over input_size = {sizes}")
     return geometry
@@ -58,13 +71,15 @@ def weight_grad_geometry(
     padding: Padding,
     dilation: PerAxis,
     groups: int,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
 ) -> Geometry:
     """The geometry of the `conv` of `x` whose output gradient is `gy` and whose weight measured `kernel_size`."""
     _check_rank("x", x_shape, "(N, IC, *I)")
     _check_rank("gy", gy_shape, "(N, OC, *O)", like=("x", x_shape))
     groups = whole("groups", groups, least=1)
     sizes = per_axis("kernel_size", kernel_size, len(x_shape) - 2)
-    axes = make_axes(x_shape[2:], sizes, stride, padding, dilation)
+    axes = make_axes(x_shape[2:], sizes, stride, padding, dilation, padding_mode, padding_value)
     geometry = Geometry(x_shape[0], x_shape[1], gy_shape[1], groups, axes)
     _check_gradient(gy_shape, geometry, f"kernel_size = {sizes} over x.shape = {x_shape}")
     return geometry
@@ -78,6 +93,8 @@ def transpose_geometry(
     padding: Padding,
     dilation: PerAxis,
     groups: int,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
 ) -> Geometry:
     """The geometry of the `conv` whose input gradient `conv_transpose(x, w)` is: its output is our `x`."""
     _check_rank("x", x_shape, "(N, OC, *O)")
@@ -99,8 +116,8 @@ def transpose_geometry(
     strides = per_axis("stride", stride, len(smallest))
     for size, least, step in zip(sizes, smallest, strides, strict=True):
         # with padding="same" a stride-s output of O positions comes from any input of (O-1)*s+1 ... O*s
-        slack = step if padding != "same" else 1
-        low = max(1, least) if padding != "same" else least - step + 1
+        slack = 1 if _is_same(padding) else step
+        low = least - step + 1 if _is_same(padding) else max(1, least)
         if not low <= size < least + slack:
             span = range(low, least + slack)
             raise GeometryError(
@@ -109,23 +126,31 @@ def transpose_geometry(
                 f"no convolution with stride {step} takes {size} positions to the given ones of x.shape = {x_shape}",
                 f"{low} to {span[-1]} on that axis" if len(span) > 1 else f"{low} on that axis",
             )
-    axes = make_axes(sizes, w_shape[2:], stride, padding, dilation)
+    axes = make_axes(sizes, w_shape[2:], stride, padding, dilation, padding_mode, padding_value)
     return Geometry(x_shape[0], w_shape[1] * groups, w_shape[0], groups, axes)
 
 
 def make_axes(
-    inputs: Sequence[int], kernels: Sequence[int], stride: PerAxis, padding: Padding, dilation: PerAxis
+    inputs: Sequence[int],
+    kernels: Sequence[int],
+    stride: PerAxis,
+    padding: Padding,
+    dilation: PerAxis,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
 ) -> tuple[Axis, ...]:
     """One `Axis` per spatial direction; errors name the axis where there is more than one."""
     rank = len(inputs)
+    modes = padding_modes(padding_mode, rank)
+    fill = padding_constant(padding_value, modes)
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, inputs, kernels, strides, dilations)
     axes = []
     for position in range(rank):
         try:
-            axes.append(
-                Axis(inputs[position], kernels[position], strides[position], dilations[position], *pairs[position])
-            )
+            numbers = inputs[position], kernels[position], strides[position], dilations[position], *pairs[position]
+            mode = modes[position]
+            axes.append(Axis(*numbers, mode, fill if mode == "constant" else 0.0))
         except GeometryError as error:
             name = error.argument if rank == 1 else f"{error.argument}[{position}]"
             raise GeometryError(name, error.value, error.rule, error.accepted) from None
@@ -144,6 +169,33 @@ def per_axis(argument: str, value: PerAxis, rank: int) -> tuple[int, ...]:
     return tuple(whole(f"{argument}[{i}]", entry, least=1) for i, entry in enumerate(given))
 
 
+def padding_modes(padding_mode: PaddingMode, rank: int) -> tuple[str, ...]:
+    """A mode for every axis, or one per axis, as a tuple of words of `boundary`."""
+    given = entries(padding_mode)
+    if given is None:
+        return (check_mode("padding_mode", padding_mode),) * rank
+    if len(given) != rank:
+        rule = f"has {len(given)} entries for {rank} spatial axes"
+        raise GeometryError("padding_mode", padding_mode, rule, f"a word, or {rank} of them")
+    return tuple(check_mode(f"padding_mode[{i}]", entry) for i, entry in enumerate(given))
+
+
+def padding_constant(padding_value: object, modes: Sequence[str]) -> complex:
+    """The number that padding holds: float, or complex if it has an imaginary part."""
+    try:
+        number: complex = complex(padding_value)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise GeometryError("padding_value", padding_value, "is not a number", "a number") from None
+    if number != 0 and "constant" not in modes:
+        rule = f"would not be read with padding_mode = {', '.join(dict.fromkeys(modes))}"
+        raise GeometryError("padding_value", padding_value, rule, "padding_mode='constant', or no padding_value")
+    return number if number.imag else number.real
+
+
+def _is_same(padding: object) -> bool:
+    return isinstance(padding, str) and padding in SAME
+
+
 def padding_pairs(
     padding: Padding, inputs: Sequence[int], kernels: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
 ) -> list[tuple[int, int]]:
@@ -159,16 +211,18 @@ def padding_pairs(
             return [(0, 0)] * rank
         if padding == "full":
             return [(span - 1, span - 1) for span in spans]
-        if padding == "same":
+        if padding in SAME:
             totals = [
                 max(0, (-(-size // step) - 1) * step + span - size)
                 for size, step, span in zip(inputs, strides, spans, strict=True)
             ]
+            if padding == "same_lower":
+                return [(total - total // 2, total // 2) for total in totals]
             return [(total // 2, total - total // 2) for total in totals]
         raise GeometryError("padding", padding, "is not a padding that has a name", _padding_accepted(rank))
     given = entries(padding)
     if given is None:
-        return [(whole("padding", padding, least=0),) * 2] * rank
+        return [(whole("padding", padding),) * 2] * rank
     if len(given) != rank:
         raise GeometryError(
             "padding", padding, f"has {len(given)} entries for {rank} spatial axes", _padding_accepted(rank)
@@ -179,10 +233,10 @@ def padding_pairs(
 def _padding_pair(argument: str, entry: object, rank: int) -> tuple[int, int]:
     pair = entries(entry)
     if pair is None:
-        return (whole(argument, entry, least=0),) * 2
+        return (whole(argument, entry),) * 2
     if len(pair) != 2:
         raise GeometryError(argument, entry, "is neither an int nor a pair (before, after)", _padding_accepted(rank))
-    return whole(f"{argument}[0]", pair[0], least=0), whole(f"{argument}[1]", pair[1], least=0)
+    return whole(f"{argument}[0]", pair[0]), whole(f"{argument}[1]", pair[1])
 
 
 def entries(value: object) -> tuple[object, ...] | None:
@@ -194,7 +248,7 @@ def entries(value: object) -> tuple[object, ...] | None:
 
 def _padding_accepted(rank: int) -> str:
     pairs = ", ".join(["(before, after)"] * rank) + ("," if rank == 1 else "")
-    return f"an int >= 0, {rank} of them, ({pairs}), or one of {', '.join(map(repr, PADDING_NAMES))}"
+    return f"an int, {rank} of them, ({pairs}), or one of {', '.join(map(repr, PADDING_NAMES))}"
 
 
 def _smallest_inputs(
@@ -203,7 +257,7 @@ def _smallest_inputs(
     """The shortest input per axis that has `outputs` positions ("same": the longest that is a whole stride)."""
     rank = len(outputs)
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
-    if padding == "same":
+    if _is_same(padding):
         return tuple(size * step for size, step in zip(outputs, strides, strict=True))
     pairs = padding_pairs(padding, outputs, kernels, strides, dilations)
     return tuple(

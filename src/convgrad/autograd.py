@@ -8,6 +8,9 @@ again one of them, and the rules below close: nothing else is ever needed, at an
     input_grad(gy, w)    conv(h, w)                  weight_grad(gy, h)
     weight_grad(gy, x)   conv(x, v)                  input_grad(gy, v)
 
+With a constant in the padding, conv and weight_grad are linear in x but for a part that does not depend on it; rules
+that stand for a change of x use `geometry.linear`, which has zeros there.
+
 >>> from autograd import grad
 >>> import autograd.numpy as np
 >>> from convgrad.autograd import conv
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 from .api import compute
 from .arguments import (
     Padding,
+    PaddingMode,
     PerAxis,
     forward_geometry,
     input_grad_geometry,
@@ -57,9 +61,12 @@ def conv(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
 ) -> Array:
     """`convgrad.conv`, differentiable by x, w and bias."""
-    geometry = forward_geometry(x.shape, w.shape, stride, padding, dilation, groups)
+    options = stride, padding, dilation, groups, padding_mode, padding_value
+    geometry = forward_geometry(x.shape, w.shape, *options)
     return _add_bias(_forward(x, w, geometry), bias)
 
 
@@ -72,9 +79,12 @@ def conv_input_grad(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
 ) -> Array:
     """`convgrad.conv_input_grad`, differentiable by gy and w."""
-    return _input_grad(gy, w, input_grad_geometry(gy.shape, w.shape, input_size, stride, padding, dilation, groups))
+    options = stride, padding, dilation, groups, padding_mode, padding_value
+    return _input_grad(gy, w, input_grad_geometry(gy.shape, w.shape, input_size, *options))
 
 
 def conv_weight_grad(
@@ -86,9 +96,12 @@ def conv_weight_grad(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
 ) -> Array:
     """`convgrad.conv_weight_grad`, differentiable by gy and x."""
-    return _weight_grad(gy, x, weight_grad_geometry(gy.shape, x.shape, kernel_size, stride, padding, dilation, groups))
+    options = stride, padding, dilation, groups, padding_mode, padding_value
+    return _weight_grad(gy, x, weight_grad_geometry(gy.shape, x.shape, kernel_size, *options))
 
 
 def conv_transpose(
@@ -101,9 +114,12 @@ def conv_transpose(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
 ) -> Array:
     """`convgrad.conv_transpose`, differentiable by x, w and bias."""
-    geometry = transpose_geometry(x.shape, w.shape, output_size, stride, padding, dilation, groups)
+    options = stride, padding, dilation, groups, padding_mode, padding_value
+    geometry = transpose_geometry(x.shape, w.shape, output_size, *options)
     return _add_bias(_input_grad(x, w, geometry), bias)
 
 
@@ -134,8 +150,8 @@ defvjp(
 )
 defvjp(
     _input_grad,
-    lambda ans, gy, w, geometry: lambda h: _forward(h, w, geometry),
-    lambda ans, gy, w, geometry: lambda h: _weight_grad(gy, h, geometry),
+    lambda ans, gy, w, geometry: lambda h: _forward(h, w, geometry.linear),
+    lambda ans, gy, w, geometry: lambda h: _weight_grad(gy, h, geometry.linear),
 )
 defvjp(
     _weight_grad,
@@ -146,7 +162,7 @@ defvjp(
 # forward mode: each role is linear in each argument, so its derivative is itself at the tangent t
 defjvp(
     _forward,
-    lambda t, ans, x, w, geometry: _forward(t, w, geometry),
+    lambda t, ans, x, w, geometry: _forward(t, w, geometry.linear),
     lambda t, ans, x, w, geometry: _forward(x, t, geometry),
 )
 defjvp(
@@ -157,5 +173,5 @@ defjvp(
 defjvp(
     _weight_grad,
     lambda t, ans, gy, x, geometry: _weight_grad(t, x, geometry),
-    lambda t, ans, gy, x, geometry: _weight_grad(gy, t, geometry),
+    lambda t, ans, gy, x, geometry: _weight_grad(gy, t, geometry.linear),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
+from . import assemble, pieces
 from .algorithms import ALGORITHMS
 from .errors import UnsupportedError
 from .geometry import Geometry
@@ -16,6 +17,7 @@ from .machine import Machine
 from .plan import ROLES, Plan, Proposal, Rejection
 from .tuned import UNTUNED, Measured, Tuning
 
+WAYS = (pieces.whole, pieces.borders)
 WORKSPACE_LIMIT = 32 << 20
 REMEMBERED = 4096  # plans of recent problems
 
@@ -45,7 +47,9 @@ def _choose(
     workspace_limit: int,
     tuning: Tuning,
 ) -> Plan:
-    plan = _choose_for_one_image(role, geometry.with_batch(1), dtype, machine, algorithm, workspace_limit, tuning)
+    if role == "input_grad":
+        geometry = geometry.linear  # a constant has no gradient
+    plan, _ = _choose_for_one_image(role, geometry.with_batch(1), dtype, machine, algorithm, workspace_limit, tuning)
     return replace(plan, geometry=geometry, operations=2 * geometry.products)
 
 
@@ -58,7 +62,10 @@ def _choose_for_one_image(
     algorithm: str | None,
     workspace_limit: int,
     tuning: Tuning,
-) -> Plan:
+) -> tuple[Plan, float]:
+    """The plan, and the seconds that it is estimated to take."""
+    if not geometry.is_plain:
+        return _assembled(role, geometry, dtype, machine, algorithm, workspace_limit, tuning)
     names = [candidate.name for candidate in ALGORITHMS]
     if algorithm is not None and algorithm not in names:
         raise UnsupportedError("algorithm", algorithm, "has no such name here", ", ".join(names))
@@ -81,7 +88,7 @@ def _choose_for_one_image(
     for name, offer in offers.items():
         if name != best:
             rejected.append(Rejection(name, _against(name, offer, taken, measured)))
-    return Plan(
+    plan = Plan(
         role=role,
         geometry=geometry,
         dtype=dtype,
@@ -94,6 +101,48 @@ def _choose_for_one_image(
         operations=2 * geometry.products,
         error_scale=taken.error_scale,
     )
+    return plan, taken.seconds
+
+
+def _assembled(
+    role: str,
+    geometry: Geometry,
+    dtype: str,
+    machine: Machine,
+    algorithm: str | None,
+    workspace_limit: int,
+    tuning: Tuning,
+) -> tuple[Plan, float]:
+    """The plan for a border that no algorithm knows: plain convolutions of pieces, cut the quicker way."""
+    measured = tuning.find(role, geometry, dtype, machine) if algorithm is None else None
+    if measured is not None:
+        algorithm = measured.ranking[0]
+    best: tuple[Plan, float] | None = None
+    for way in WAYS:
+        parts: list[assemble.Part] = []
+        seconds = 0.0
+        for piece in way(geometry):
+            one: tuple[str, Geometry, str, Machine] = (role, piece.geometry, dtype, machine)
+            try:
+                plan, its = _choose_for_one_image(*one, algorithm, workspace_limit, tuning)
+            except UnsupportedError:
+                if not parts:
+                    raise
+                # a thin box may be too thin for the algorithm that was asked for; this one computes any
+                plan, its = _choose_for_one_image(*one, "im2col", workspace_limit, tuning)
+            parts.append(assemble.Part(piece, plan))
+            seconds += its
+        assembly = assemble.Assembly(way.__name__, tuple(parts))
+        plan = assemble.plan(role, geometry, dtype, assembly)
+        if measured is not None:
+            plan = replace(plan, why=str(measured), rejected=())
+        seconds += assemble.seconds(assembly, dtype)
+        if plan.workspace_bytes > workspace_limit and way is pieces.whole:
+            continue
+        if best is None or seconds < best[1]:
+            best = plan, seconds
+    assert best is not None
+    return best
 
 
 def _against(name: str, offer: Proposal, taken: Proposal, measured: Measured | None) -> str:

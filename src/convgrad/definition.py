@@ -35,14 +35,30 @@ Array = NDArray[Any]
 
 def terms(geometry: Geometry) -> Iterator[tuple[Index, Index, Index]]:
     """Every (input index, weight index, output index) that meet in one product of the sums below."""
+    for i, k, o in _pairs(geometry):
+        inside = tuple(i_ for i_ in i if i_ is not None)
+        if len(inside) == len(i):
+            yield inside, k, o
+
+
+def constant_terms(geometry: Geometry) -> Iterator[tuple[complex, Index, Index]]:
+    """Every (constant, weight index, output index) that meet where padding holds a constant that is not zero."""
     g = geometry
+    for i, k, o in _pairs(g) if g.fill != 0 else ():
+        # axes are padded one after the other: in a corner the last of them decides
+        held = [axis.fill for axis, i_ in zip(g.axes, i[2:], strict=True) if i_ is None]
+        if held and held[-1] != 0:
+            yield held[-1], k, o
+
+
+def _pairs(g: Geometry) -> Iterator[tuple[tuple[int | None, ...], Index, Index]]:
+    """Every window: its output, its taps, and the input that each reads; None where a constant stands."""
     for n, oc, ic in np.ndindex(g.batch, g.out_channels, g.in_channels_per_group):
         channel = oc // g.out_channels_per_group * g.in_channels_per_group + ic
         for o in np.ndindex(*g.output_size):
             for k in np.ndindex(*g.kernel_size):
-                i = tuple(axis.source(o_, k_) for axis, o_, k_ in zip(g.axes, o, k, strict=True))
-                if all(0 <= i_ < axis.input for axis, i_ in zip(g.axes, i, strict=True)):
-                    yield (n, channel, *i), (oc, ic, *k), (n, oc, *o)
+                i = (axis.entry(axis.source(o_, k_)) for axis, o_, k_ in zip(g.axes, o, k, strict=True))
+                yield (n, channel, *i), (oc, ic, *k), (n, oc, *o)
 
 
 def forward(x: Array, w: Array, geometry: Geometry) -> Array:
@@ -50,6 +66,8 @@ def forward(x: Array, w: Array, geometry: Geometry) -> Array:
     y = np.zeros(geometry.output_shape, np.result_type(x, w))
     for i, k, o in terms(geometry):
         y[o] += x[i] * w[k]
+    for constant, k, o in constant_terms(geometry):
+        y[o] += y.dtype.type(constant) * w[k]
     return y
 
 
@@ -66,6 +84,8 @@ def weight_grad(gy: Array, x: Array, geometry: Geometry) -> Array:
     gw = np.zeros(geometry.weight_shape, np.result_type(gy, x))
     for i, k, o in terms(geometry):
         gw[k] += gy[o] * x[i]
+    for constant, k, o in constant_terms(geometry):
+        gw[k] += gy[o] * gw.dtype.type(constant)
     return gw
 
 
@@ -77,6 +97,15 @@ def bias_grad(gy: Array) -> Array:
     return gb
 
 
+def extended(x: Array, geometry: Geometry) -> Array:
+    """(N, IC, *read): what stands at every position that a window may read, padding included."""
+    for number, axis in enumerate(geometry.axes, start=2):
+        entries = [axis.entry(position) for position in axis.read]
+        x = np.take(x, [0 if entry is None else entry for entry in entries], axis=number)
+        np.moveaxis(x, number, 0)[[entry is None for entry in entries]] = axis.fill
+    return x
+
+
 def norms(role: str, a: Array, b: Array, geometry: Geometry) -> Array:
     """The product of the Euclidean norms of the two parts that each entry of a role sums over.
 
@@ -86,17 +115,22 @@ def norms(role: str, a: Array, b: Array, geometry: Geometry) -> Array:
     g = geometry
     ic, oc = g.in_channels_per_group, g.out_channels_per_group
     if role == "weight_grad":
-        gy, x = (_norms(array.swapaxes(0, 1), 1) for array in (a, b))
+        gy, x = (_norms(array.swapaxes(0, 1), 1) for array in (a, extended(b, g)))
         found: Array = gy[:, None] * np.repeat(x.reshape(g.groups, ic), oc, axis=0)
-    else:
-        # of each image and group, and of what one channel of the result meets in the weight
-        image = _norms(a.reshape(g.batch, g.groups, -1), 2)
-        w = b.reshape(g.groups, oc, ic, -1)
-        weight = _norms(w if role == "forward" else w.swapaxes(1, 2), 2)
-        found = (image[:, :, None] * weight).reshape(g.batch, -1)
-    return found.reshape(*found.shape, *(1,) * g.rank)
+        return found.reshape(*found.shape, *(1,) * g.rank)
+    # of each image and group, and of what one channel of the result meets in the weight
+    image = _norms((extended(a, g) if role == "forward" else a).reshape(g.batch, g.groups, -1), 2)
+    w = b.reshape(g.groups, oc, ic, -1)
+    weight = _norms(w if role == "forward" else w.swapaxes(1, 2), 2)
+    found = (image[:, :, None] * weight).reshape(g.batch, -1, *(1,) * g.rank)
+    if role == "input_grad":  # an entry that stands at several positions collects from all of them
+        for number, axis in enumerate(g.axes):
+            stands = [axis.entry(position) for position in axis.read]
+            counts = np.array([max(1, stands.count(i)) for i in range(axis.input)])
+            found = found * counts.reshape(-1, *(1,) * (g.rank - 1 - number))
+    return found
 
 
 def _norms(array: Array, kept: int) -> Array:
-    found: Array = np.sqrt(np.sum(np.square(array), axis=tuple(range(kept, array.ndim))))
+    found: Array = np.sqrt(np.sum(np.square(np.abs(array)), axis=tuple(range(kept, array.ndim))))
     return found

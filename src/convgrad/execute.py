@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from . import assemble
 from .algorithms import ALGORITHMS
 from .algorithms.record import Ready
 from .plan import Plan
@@ -19,6 +20,8 @@ def execute(plan: Plan, a: Array, b: Array, out: Array) -> Array:
     """Fill `out` with `plan.role` of `a` and `b`, whose shapes are those of the plan's geometry."""
     if plan.operations == 0:
         out[...] = 0  # no terms: no images, no channels, or padding only
+    elif isinstance(plan.parameters, assemble.Assembly):
+        assemble.run(plan, a, b, out, execute)
     else:
         _NAMED[plan.algorithm].run(plan, a, b, out)
     return out
@@ -26,4 +29,6 @@ def execute(plan: Plan, a: Array, b: Array, out: Array) -> Array:
 
 def ready(plan: Plan) -> Ready | None:
     """What fills `out` quicker where calls of `plan` repeat, if its algorithm offers it."""
-    return _NAMED[plan.algorithm].ready(plan) if plan.operations else None
+    if plan.operations == 0 or isinstance(plan.parameters, assemble.Assembly):
+        return None
+    return _NAMED[plan.algorithm].ready(plan)

@@ -11,6 +11,7 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from . import boundary
 from .errors import GeometryError
 
 
@@ -19,6 +20,9 @@ class Axis:
     """One spatial direction. Everything follows from one relation between three positions:
 
     input position = output position * stride + tap * dilation - before
+
+    `before` and `after` count positions that the kernel may cover beyond the input; below zero they take some of
+    the input away. What is read there is said by `mode`, a word of `boundary`; `fill` is the constant.
     """
 
     input: int
@@ -27,20 +31,29 @@ class Axis:
     dilation: int = 1
     before: int = 0
     after: int = 0
+    mode: str = "zeros"
+    fill: complex = 0.0
 
     def __post_init__(self) -> None:
         for name in ("input", "kernel", "stride", "dilation"):
             object.__setattr__(self, name, whole(name, getattr(self, name), least=1))
         for name in ("before", "after"):
-            object.__setattr__(self, name, whole("padding", getattr(self, name), least=0))
+            object.__setattr__(self, name, whole("padding", getattr(self, name)))
+        boundary.check_mode("padding_mode", self.mode)
+        if self.fill != 0 and self.mode != "constant":
+            raise GeometryError(
+                "padding_value", self.fill, f"means nothing with padding_mode = {self.mode!r}", "0, or 'constant'"
+            )
+        if self.mode == "constant" and self.fill == 0:  # one name for one thing
+            object.__setattr__(self, "mode", "zeros")
         if self.room < 0:
-            longest = (self.padded - 1) // self.dilation + 1
+            longest = max(0, (self.padded - 1) // self.dilation + 1)
             raise GeometryError(
                 "kernel",
                 self.kernel,
                 f"spans {self.span} positions, but input {self.input} plus padding "
                 f"{self.before}+{self.after} offers {self.padded}",
-                f"kernel <= {longest}, or more padding",
+                f"kernel <= {longest}, or more padding" if longest else "more padding",
             )
 
     @property
@@ -77,16 +90,35 @@ class Axis:
         last = (self.input - 1 - self.source(0, tap)) // self.stride
         return range(first, max(first, min(last, self.output - 1) + 1))
 
+    def entry(self, position: int) -> int | None:
+        """The input position that is read at `position`, which may lie in the padding; None for a constant.
+
+        >>> Axis(input=5, kernel=3, before=1, mode="circular").entry(-1)
+        4
+        """
+        return boundary.entry(self.mode, position, self.input)
+
+    @property
+    def read(self) -> range:
+        """The positions from the first to the last that any (output, tap) pair reads."""
+        return range(self.source(0, 0), self.source(self.output - 1, self.kernel - 1) + 1)
+
     @property
     def pairs(self) -> int:
-        """How many (output, tap) pairs read inside the input: the products along this axis."""
+        """How many (output, tap) pairs read something but zero: the products along this axis."""
+        if self.mode != "zeros":
+            return self.output * self.kernel
         return sum(len(self.readers(tap)) for tap in range(self.kernel))
 
     @property
     def clips(self) -> bool:
         """Whether any (output, tap) pair reads padding."""
-        last = self.source(self.output - 1, self.kernel - 1)
-        return self.before > 0 or last >= self.input
+        return self.read.start < 0 or self.read.stop > self.input
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there are only zeros beyond the input, and nothing of it is taken away."""
+        return self.mode == "zeros" and self.before >= 0 and self.after >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +143,11 @@ class Geometry:
         if not self.axes:
             raise GeometryError("axes", self.axes, "holds no spatial axis", "one Axis or more")
         check_groups(self.groups, in_channels=self.in_channels, out_channels=self.out_channels)
+        fills = {axis.fill for axis in self.axes if axis.mode == "constant"}
+        if len(fills) > 1:
+            raise GeometryError(
+                "padding_value", tuple(fills), "differs between axes, so corners have no value", "one number"
+            )
 
     @property
     def rank(self) -> int:
@@ -153,6 +190,8 @@ class Geometry:
     def products(self) -> int:
         """How many multiplications each of the three roles needs: one per index triple of the definition."""
         channels = self.batch * self.out_channels * self.in_channels_per_group
+        if self.fill != 0:  # a constant is multiplied like an entry, in corners too
+            return channels * math.prod(axis.output * axis.kernel for axis in self.axes)
         return channels * math.prod(axis.pairs for axis in self.axes)
 
     @property
@@ -160,19 +199,37 @@ class Geometry:
         """Whether any output reads padding."""
         return any(axis.clips for axis in self.axes)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there are only zeros beyond the input, and nothing of it is taken away."""
+        return all(axis.is_plain for axis in self.axes)
+
+    @property
+    def fill(self) -> complex:
+        """The constant that padding holds on any axis."""
+        return next((axis.fill for axis in self.axes if axis.mode == "constant"), 0.0)
+
+    @property
+    def linear(self) -> Geometry:
+        """The same with zeros for the constant of the padding: its part that is linear in the input."""
+        if self.fill == 0:
+            return self
+        axes = (replace(axis, mode="zeros", fill=0.0) if axis.mode == "constant" else axis for axis in self.axes)
+        return replace(self, axes=tuple(axes))
+
     def with_batch(self, batch: int) -> Geometry:
         """The same convolution of another number of images."""
         return replace(self, batch=batch)
 
 
-def whole(argument: str, value: object, *, least: int) -> int:
+def whole(argument: str, value: object, *, least: int | None = None) -> int:
     """`value` as an int of at least `least`, or the error that names `argument`."""
-    accepted = f"an int >= {least}"
+    accepted = "an int" if least is None else f"an int >= {least}"
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise GeometryError(argument, value, "is not a whole number", accepted) from None
-    if number < least:
+    if least is not None and number < least:
         raise GeometryError(argument, number, f"must be at least {least}", accepted)
     return number
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .api import conv, conv_bias_grad, conv_input_grad, conv_weight_grad
-from .arguments import Padding, PerAxis, entries, per_axis
+from .arguments import Padding, PaddingMode, PerAxis, entries, padding_constant, padding_modes, per_axis
 from .arrays import as_array, dtype_name
 from .errors import GeometryError, UnsupportedError
 from .geometry import check_groups, whole
@@ -24,7 +24,7 @@ class Conv:
     """y = conv(x, weight) + bias, with both kept and both gradients left behind by `backward`.
 
     in_channels, out_channels: IC and OC.   kernel_size: K, one int per spatial axis; its length is the rank.
-    stride, padding, dilation, groups: as in `conv`.   bias: False for none.
+    stride, padding, dilation, groups, padding_mode, padding_value: as in `conv`.   bias: False for none.
     init: "torch" (uniform within 1/sqrt(fan_in), what PyTorch starts with), "he" (normal, variance 2/fan_in, for
     ReLU), "glorot" (uniform, variance 2/(fan_in + fan_out)) or "lecun" (normal, variance 1/fan_in); the bias
     starts uniform within 1/sqrt(fan_in) for "torch" and at zero for the others.
@@ -52,6 +52,8 @@ class Conv:
         padding: Padding = 0,
         dilation: PerAxis = 1,
         groups: int = 1,
+        padding_mode: PaddingMode = "zeros",
+        padding_value: complex = 0,
         bias: bool = True,
         init: str = "torch",
         rng: np.random.Generator | int | None = None,
@@ -67,7 +69,9 @@ class Conv:
             accepted = f"one int per axis, as in ({kernel_size}, {kernel_size})"
             raise GeometryError("kernel_size", kernel_size, rule, accepted)
         dtype = dtype_name(dtype)
+        padding_constant(padding_value, padding_modes(padding_mode, len(sizes)))
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+        self.padding_mode, self.padding_value = padding_mode, padding_value
         shape = (out_channels, in_channels // groups, *per_axis("kernel_size", kernel_size, len(sizes)))
         rng = np.random.default_rng(rng)
         self.weight: Array = initial_weight(shape, groups, init, rng).astype(dtype)
@@ -97,12 +101,15 @@ class Conv:
 
     def __repr__(self) -> str:
         oc, ic, *kernel = self.weight.shape
-        options = "".join(f", {name}={value!r}" for name, value in self._options().items() if value not in (0, 1))
+        options = "".join(
+            f", {name}={value!r}" for name, value in self._options().items() if value not in (0, 1, "zeros")
+        )
         bias = "" if self.bias is not None else ", bias=False"
         return f"Conv({ic * self.groups}, {oc}, {tuple(kernel)}{options}{bias}, dtype={self.weight.dtype.name!r})"
 
     def _options(self) -> dict[str, Any]:
-        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        names = ("stride", "padding", "dilation", "groups", "padding_mode", "padding_value")
+        return {name: getattr(self, name) for name in names}
 
 
 def initial_weight(shape: tuple[int, ...], groups: int, init: str, rng: np.random.Generator) -> Array:

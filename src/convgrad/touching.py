@@ -1,8 +1,8 @@
 """Who meets whom: for one entry of the input, the weight or the output, every product in which it stands.
 
-`definition.terms` lists all products; this finds those of one entry without walking through the rest. What lies
-outside of the input is read as zero and meets nobody: `_places` and `_lands` say so, and are the one pair of
-functions that another treatment of the border would change.
+`definition.terms` lists all products; this finds those of one entry without walking through the rest. With a border
+that repeats the input an entry stands at several positions and meets the windows of all of them; constants are
+nobody's entry.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from .boundary import CONSTANT
 from .definition import Index
 from .errors import GeometryError
 from .geometry import Axis, Geometry, joined
@@ -45,7 +46,7 @@ def touches(
     x, w, y: the index of one entry in the array of that name, with image and channel, as in `x=(0, 0, 2, 1)`;
     exactly one of them is given.
     Returns a list of `Touch` in the order of `definition.terms`: by output position, then by tap. Products with
-    the zeros of the padding are not in it. An input that no window reads has the empty list.
+    constants of the padding are not in it. An input that no window reads has the empty list.
     Raises GeometryError for an index outside of its array, or where not exactly one is given.
     Source: `definition.terms`, derived in docs/derivation.md.
 
@@ -117,19 +118,14 @@ def _by_output(axis: Axis, o: int) -> Iterator[_Step]:
 
 def _landing(axis: Axis, pairs: Iterable[tuple[int, int]]) -> Iterator[_Step]:
     for o, k in pairs:
-        i = _lands(axis, axis.source(o, k))
+        i = axis.entry(axis.source(o, k))
         if i is not None:
             yield _Step(i, k, o)
 
 
-def _lands(axis: Axis, place: int) -> int | None:
-    """The input position that is read at `place`, which may lie in the padding; None where it is a zero."""
-    return place if 0 <= place < axis.input else None
-
-
 def _places(axis: Axis, i: int) -> Iterable[int]:
-    """Every place, the padding included, at which input position `i` is read: the inverse of `_lands`."""
-    return (i,)
+    """Every position at which input `i` is read, the padding included."""
+    return (i,) if axis.mode in CONSTANT else (place for place in axis.read if axis.entry(place) == i)
 
 
 # ---- the gate

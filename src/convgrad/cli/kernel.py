@@ -19,8 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..algorithms import shifted
     from ..api import plan_for
+    from ..assemble import Assembly
 
     plan = plan_for(args.role, " ".join(args.spelling), dtype=args.dtype, algorithm="shifted")
+    if isinstance(plan.parameters, Assembly):  # the pieces of a border run the same kernel
+        plan = plan.parameters.parts[0].plan
     text = shifted.kernel_text(plan)
     if args.json:
         config = {"spelling": " ".join(args.spelling), "role": args.role, "dtype": args.dtype}

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from ..errors import GeometryError
 from ..geometry import Axis, Geometry
@@ -98,7 +99,7 @@ def _length(a: Axis, name: str, number: int) -> int:
     return (a.output - 1) * now["stride"] + span - now["before"] - now["after"]
 
 
-def _valid(a: Axis, **options: int) -> Iterator[Axis]:
+def _valid(a: Axis, **options: Any) -> Iterator[Axis]:
     with contextlib.suppress(GeometryError):
         yield replace(a, **options)
 

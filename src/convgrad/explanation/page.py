@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import __version__
+from ..boundary import check_mode
 from ..errors import GeometryError
 from ..geometry import Geometry, joined
 from ..spelling import parse, spell
 from .inline import inlined
 
-MODES = ("zeros", "constant", "edge", "reflect", "symmetric", "circular")
 FIRST = "i5x5 k3x3 p1"  # what is shown where nothing is asked for
 
 # what fits on the page, by number of axes
@@ -53,17 +53,17 @@ def explain(
     x: ArrayLike | None = None,
     w: ArrayLike | None = None,
     gy: ArrayLike | None = None,
-    padding_mode: str = "zeros",
+    padding_mode: str | None = None,
     flip: bool = False,
     seed: int = 1,
     height: int = 980,
 ) -> Explanation:
     """A page on which one can touch a convolution and its gradients: six linked grids, their sums, the derivation.
 
-    geometry: a Geometry or its spelling, as in "i7x7 k3x3 s2 p1"; small enough to be seen: at most 24 positions (12
-    on each of two axes), 7 taps, stride, dilation and padding of 6, 4 channels, one image.
+    geometry: a Geometry or its spelling, as in "i7x7 k3x3 s2 p1 mreflect"; small enough to be seen: at most 24
+    positions (12 on each of two axes), 7 taps, stride, dilation and padding of 6, 4 channels, one image, one border.
     x, w, gy: arrays to start with, of the geometry's shapes; those left out are small whole numbers.
-    padding_mode: what is read outside of the input: "zeros", "constant", "edge", "reflect", "symmetric", "circular".
+    padding_mode: what stands in the padding, if not what the geometry says; a word of `conv`'s.
     flip: whether to start with a true convolution, which reads the taps backwards.
     seed: of the numbers, where they are random.   height: of the frame in a notebook, in pixels.
     Returns an Explanation. Notebooks show it; its `html` is one file that needs no network.
@@ -75,10 +75,10 @@ def explain(
     """
     g = parse(geometry) if isinstance(geometry, str) else geometry
     _refuse_unshowable(g)
-    if padding_mode not in MODES:
-        raise GeometryError("padding_mode", padding_mode, "is no boundary mode", ", ".join(MODES))
+    mode = g.axes[0].mode if padding_mode is None else check_mode("padding_mode", padding_mode)
     arrays = {"x": (x, g.input_shape), "w": (w, g.weight_shape), "gy": (gy, g.output_shape)}
-    start = [_words(g), f"mode={padding_mode}", *(["flip"] if flip else []), f"random={seed}"]
+    constant = [f"value={g.fill:.17g}"] if mode == "constant" and g.fill != 0 else []
+    start = [_words(g), f"mode={mode}", *constant, *(["flip"] if flip else []), f"random={seed}"]
     start += [f"{name}={_entries(name, array, shape)}" for name, (array, shape) in arrays.items() if array is not None]
     return Explanation(_written("&".join(start)), height)
 
@@ -108,8 +108,8 @@ def _read(name: str) -> str:
 
 
 def _words(g: Geometry) -> str:
-    """The spelling with dots, as it stands in a link; the one image goes without saying."""
-    return ".".join(word for word in spell(g).split() if word not in ("n1", "ic1", "oc1"))
+    """The spelling with dots, as it stands in a link; the one image goes without saying, the border stands beside."""
+    return ".".join(word for word in spell(g).split() if word not in ("n1", "ic1", "oc1") and word[0] not in "mv")
 
 
 def _entries(name: str, array: ArrayLike, shape: tuple[int, ...]) -> str:
@@ -130,7 +130,14 @@ def _refuse_unshowable(g: Geometry) -> None:
         number = getattr(g, channels)
         if not 1 <= number <= MOST_CHANNELS:
             raise GeometryError(channels, number, "does not fit on the page", f"1 to {MOST_CHANNELS}")
+    if len({axis.mode for axis in g.axes}) > 1:
+        rule = "differs between axes; the page shows one border"
+        raise GeometryError("padding_mode", ", ".join(axis.mode for axis in g.axes), rule, "one word")
+    if isinstance(g.fill, complex):
+        raise GeometryError("padding_value", g.fill, "is not real; the page shows real numbers", "a float")
     for axis in g.axes:
+        if min(axis.before, axis.after) < 0:
+            raise GeometryError("padding", min(axis.before, axis.after), "cuts the input off", "padding >= 0")
         for name, most in {"input": MOST_INPUT[g.rank], **MOST}.items():
             number = getattr(axis, name)
             if number > most:
