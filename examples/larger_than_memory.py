@@ -19,8 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")  # each BLAS thread sets memory of its own aside
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each thread of NumPy's BLAS would set memory of its own aside
 
 import dask
 import dask.array as da
@@ -92,7 +91,10 @@ def measure(folder: Path, volume_bytes: int, kernel: int, threads: int) -> dict[
     # a slab from the middle, and what its windows see, against the results in memory
     start, halo = depth // 2 // rows * rows, kernel // 2
     near = slice(start - halo, start + rows + halo)
-    inside = {"padding": [(0, 0), (halo, halo), (halo, halo)], "algorithm": cg.plan_for("forward", _spelled(kernel)).algorithm}
+    inside = {
+        "padding": [(0, 0), (halo, halo), (halo, halo)],
+        "algorithm": cg.plan_for("forward", _spelled(kernel)).algorithm,
+    }
     inside["algorithm"] = "shifted" if inside["algorithm"] == "fourier" else inside["algorithm"]
     piece = x[:, :, near].compute()
     expected = cg.conv(piece, weight, **inside)
@@ -100,9 +102,9 @@ def measure(folder: Path, volume_bytes: int, kernel: int, threads: int) -> dict[
     # the input gradient of a volume with padding "same" and an odd kernel is a conv with the flipped kernel; the order
     # of its terms is another, so whole slabs of it are compared as gradients
     piece = y[:, :, near].compute()
-    back = cg.conv_input_grad(
-        piece, weight, input_size=(rows + 4 * halo, WIDTH, WIDTH), **inside
-    )[:, :, 2 * halo : 2 * halo + rows]
+    back = cg.conv_input_grad(piece, weight, input_size=(rows + 4 * halo, WIDTH, WIDTH), **inside)[
+        :, :, 2 * halo : 2 * halo + rows
+    ]
     assert (gx[:, :, start : start + rows].compute() == back).all()
     assert np.isfinite(gw).all()
 

@@ -1,4 +1,4 @@
-"""Data-parallel training with PyTorch DDP over two processes, its convolutions and their gradients computed by convgrad.
+"""Data-parallel training with PyTorch DDP over two processes; convgrad computes convolutions and their gradients.
 
     python examples/train_distributed.py [--processes 2] [--steps 20]
 
@@ -80,7 +80,13 @@ def train(rank: int, processes: int, steps: int) -> Any:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model: nn.Module = nn.Sequential(
-        Layer(1, 8, 5), nn.ReLU(), nn.MaxPool2d(2), Layer(8, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 64, CLASSES)
+        Layer(1, 8, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        Layer(8, 16, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(16 * 64, CLASSES),
     )
     if processes > 1:
         model = DistributedDataParallel(model)
@@ -120,6 +126,7 @@ def _process(rank: int, processes: int, steps: int, folder: str) -> None:
     losses = train(rank, processes, steps)
     if rank == 0:
         np.save(Path(folder) / "losses.npy", losses)
+    dist.barrier()
     dist.destroy_process_group()
 
 

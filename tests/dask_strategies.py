@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 from oracles import Array, Problem
-from strategies import problems
+from strategies import bordered_problems, problems
 
 from convgrad.geometry import Geometry
 
@@ -39,7 +39,7 @@ class Chunked:
 @st.composite
 def chunked(draw: st.DrawFn, max_rank: int = 3, real: bool = False) -> Chunked:
     """Whole numbers, or real ones whose sums round."""
-    problem = draw(problems(max_rank))
+    problem = draw(st.one_of(problems(max_rank), bordered_problems()))
     if real:
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         problem = Problem(problem.geometry, *(_real(a, rng) for a in (problem.x, problem.w, problem.gy)))
@@ -61,6 +61,8 @@ def options(g: Geometry) -> dict[str, Any]:
         "padding": tuple((axis.before, axis.after) for axis in g.axes),
         "dilation": tuple(axis.dilation for axis in g.axes),
         "groups": g.groups,
+        "padding_mode": tuple(axis.mode for axis in g.axes),
+        "padding_value": max((axis.fill for axis in g.axes), key=abs),
     }
 
 

@@ -112,6 +112,24 @@ def test_an_infinite_weight_gradient_is_infinite_and_spoils_no_other() -> None:
     assert got.tolist() == [[[200], [np.inf]]]
 
 
+def test_a_kernel_is_read_backwards_where_it_is_asked_for() -> None:
+    x, w = cut(np.array([[[1.0, 2, 3, 4, 5]]]), (1, 1, 2)), np.array([[[1.0, 10, 100]]])
+    assert cd.conv(x, w, flip=True).compute().tolist() == [[[123, 234, 345]]]
+    gy = cut(np.array([[[1.0, 10, 100]]]), (1, 1, 2))
+    assert cd.conv_weight_grad(gy, x, kernel_size=3, flip=True).compute().tolist() == [[[543, 432, 321]]]
+    named = {"input_size": 5, "flip": True}
+    assert_same(
+        cd.conv_input_grad(gy, cut(w, (1, 1, 2)), **named).compute(), cg.conv_input_grad(gy.compute(), w, **named)
+    )
+
+
+def test_a_circle_is_closed_through_the_chunk_at_the_other_end() -> None:
+    x = cut(np.arange(10.0).reshape(1, 1, 10), (1, 1, 4))
+    y = cd.conv(x, np.array([[[1.0, 10, 100]]]), padding=1, padding_mode="circular")
+    assert y.chunks[2] == (4, 4, 2) and y.compute()[0, 0, [0, 9]].tolist() == [109, 98]
+    assert all(sum(map(len, task[3])) <= 4 for task in tasks(y, "").values())
+
+
 def test_transposed_convolution_is_the_input_gradient_used_forwards() -> None:
     p = whole_numbers(spelling.parse("n2 ic4 oc6 i9x8 k3x2 s2x1 p1 g2"), np.random.default_rng(0))
     named = options(p.geometry)
@@ -151,8 +169,8 @@ def test_a_result_is_one_task_a_chunk_and_two_slices_a_border() -> None:
 def test_a_chunk_reads_the_halo_that_its_windows_cover_and_no_more() -> None:
     x = cut(np.zeros((1, 1, 60, 60)), (1, 1, 20, 20))
     y = cd.conv(x, np.ones((1, 1, 5, 3)), padding=(2, 1))
-    _, _, piece, a, a_keys, *_ = tasks(y, "")[(y.name, 0, 0, 1, 1)]
-    assert piece.shape == (1, 1, 20, 20) and a.shape == (1, 1, 24, 22) and len(a_keys) == 9
+    _, _, chunk, (a_keys,), _ = tasks(y, "")[(y.name, 0, 0, 1, 1)]
+    assert chunk.shape == (1, 1, 20, 20) and chunk.a[0].shape == (1, 1, 24, 22) and len(a_keys) == 9
     read = {key: box for key, (_, chunk, box) in tasks(y, "-a").items() if chunk[3:] != (1, 1)}
     halo = sum(np.prod([s.stop - s.start for s in read[key]]) for key in a_keys if key in read)
     assert halo == 24 * 22 - 20 * 20

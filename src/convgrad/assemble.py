@@ -189,7 +189,17 @@ def add_back(box: Array, piece: Piece, gx: Array) -> None:
             continue
         repeated = tuple(number for number, run in enumerate(block, start=2) if run.step == 0)
         found = box[_places(piece, block)]
-        gx[_last(run.entries for run in block)] += found.sum(axis=repeated, keepdims=True) if repeated else found
+        gx[_last(run.entries for run in block)] += added_up(found, repeated)
+
+
+def added_up(box: Array, axes: Iterable[int]) -> Array:
+    """The sum over `axes`, which keep an extent of one: position by position, in an order that no extent changes."""
+    for axis in axes:
+        first, *others = np.split(box, box.shape[axis], axis)
+        box = first.copy()
+        for other in others:
+            box += other
+    return box
 
 
 def _places(piece: Piece, block: tuple[Run, ...]) -> Any:

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from . import settings, tuned
 from .algorithms import ALGORITHMS
 from .algorithms.record import Cell
+from .assemble import Assembly
+from .boundary import Run
 from .choose import choose
 from .errors import UnsupportedError
 from .execute import execute
 from .geometry import Geometry
 from .machine import Machine
+from .pieces import Part, Piece
 from .plan import Plan
 
 Array = NDArray[Any]
@@ -33,7 +36,7 @@ def whole_plan(role: str, geometry: Geometry, dtype: str, algorithm: str | None 
     """
     here, tuning = Machine.here(), tuned.here()
     plan = choose(role, geometry, dtype, here, algorithm, tuning=tuning)
-    if role == "weight_grad" or algorithm is not None or _PIECEWISE[plan.algorithm] is not None:
+    if role == "weight_grad" or algorithm is not None or _keeps_bits(plan):
         return plan
     for name, piecewise in _PIECEWISE.items():
         if piecewise is not None:
@@ -42,6 +45,22 @@ def whole_plan(role: str, geometry: Geometry, dtype: str, algorithm: str | None 
             except UnsupportedError:  # it does not serve this geometry here
                 continue
     return plan
+
+
+def _keeps_bits(plan: Plan) -> bool:
+    """Whether every part of `plan` may be cut anywhere."""
+    return all(_PIECEWISE[plan_of.algorithm] is not None for _, plan_of in parts(plan))
+
+
+def parts(plan: Plan) -> tuple[tuple[Piece, Plan], ...]:
+    """The plain convolutions that `plan` puts together, in their order, each with its own plan."""
+    if isinstance(plan.parameters, Assembly):
+        return tuple((part.piece, part.plan) for part in plan.parameters.parts)
+    everything = (
+        Part(range(a.input), range(a.output), range(a.kernel), (Run(0, a.input, 0, 1),), 0.0, a)
+        for a in plan.geometry.axes
+    )
+    return ((Piece(plan.geometry, tuple(everything)), plan),)
 
 
 def cell(plan: Plan) -> Cell:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..arguments import (
     Padding,
+    PaddingMode,
     PerAxis,
     forward_geometry,
     input_grad_geometry,
@@ -32,6 +33,9 @@ def conv(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
+    flip: bool = False,
     chunks: Any = None,
     algorithm: str | None = None,
 ) -> DaskArray:
@@ -50,8 +54,8 @@ def conv(
     >>> y.chunks[2], y.compute()
     ((2, 1), array([[[321., 432., 543.]]]))
     """
-    x, w = _array("x", x), _array("w", w)
-    g = forward_geometry(x.shape, w.shape, stride, padding, dilation, groups)
+    x, w = _array("x", x), _weight(w, flip)
+    g = forward_geometry(x.shape, w.shape, stride, padding, dilation, groups, padding_mode, padding_value)
     plan = whole_plan("forward", g, _dtype(x, w), algorithm)
     channels = w.chunks[0]
     if len(channels) == 1 and g.groups > 1:
@@ -71,6 +75,9 @@ def conv_input_grad(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
+    flip: bool = False,
     chunks: Any = None,
     algorithm: str | None = None,
 ) -> DaskArray:
@@ -85,8 +92,10 @@ def conv_input_grad(
     >>> conv_input_grad(gy, w, input_size=5).compute()
     array([[[  0.,   1.,  10., 100.,   0.]]])
     """
-    gy, w = _array("gy", gy), _array("w", w)
-    g = input_grad_geometry(gy.shape, w.shape, input_size, stride, padding, dilation, groups)
+    gy, w = _array("gy", gy), _weight(w, flip)
+    g = input_grad_geometry(
+        gy.shape, w.shape, input_size, stride, padding, dilation, groups, padding_mode, padding_value
+    )
     return _input_grad(g, gy, w, chunks, algorithm)
 
 
@@ -100,6 +109,9 @@ def conv_transpose(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
+    flip: bool = False,
     chunks: Any = None,
     algorithm: str | None = None,
 ) -> DaskArray:
@@ -113,8 +125,10 @@ def conv_transpose(
     >>> conv_transpose(x, w, stride=3).compute()
     array([[[  1.,  10., 100.,   2.,  20., 200.]]])
     """
-    x, w = _array("x", x), _array("w", w)
-    g = transpose_geometry(x.shape, w.shape, output_size, stride, padding, dilation, groups)
+    x, w = _array("x", x), _weight(w, flip)
+    g = transpose_geometry(
+        x.shape, w.shape, output_size, stride, padding, dilation, groups, padding_mode, padding_value
+    )
     return _add_bias(_input_grad(g, x, w, chunks, algorithm), bias)
 
 
@@ -127,6 +141,9 @@ def conv_weight_grad(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: complex = 0,
+    flip: bool = False,
     algorithm: str | None = None,
 ) -> DaskArray:
     """`convgrad.conv_weight_grad` of chunked arrays, lazily: a sum over chunks of gy in a tree of fixed order.
@@ -143,10 +160,13 @@ def conv_weight_grad(
     array([[[321., 432., 543.]]])
     """
     gy, x = _array("gy", gy), _array("x", x)
-    g = weight_grad_geometry(gy.shape, x.shape, kernel_size, stride, padding, dilation, groups)
+    g = weight_grad_geometry(
+        gy.shape, x.shape, kernel_size, stride, padding, dilation, groups, padding_mode, padding_value
+    )
     plan = whole_plan("weight_grad", g, _dtype(gy, x), algorithm)
     columns = x.chunks[1] if g.groups == 1 else (g.in_channels_per_group,)
-    return weight_grad_array(plan, gy, x, (gy.chunks[1], columns, *((size,) for size in g.kernel_size)))
+    gw = weight_grad_array(plan, gy, x, (gy.chunks[1], columns, *((size,) for size in g.kernel_size)))
+    return _flipped(gw) if flip else gw
 
 
 def _input_grad(g: Geometry, gy: DaskArray, w: DaskArray, chunks: Any, algorithm: str | None) -> DaskArray:
@@ -168,6 +188,15 @@ def _array(argument: str, array: Any) -> DaskArray:
             f"{argument}.chunks", found.chunks, "are of unknown size", f"{argument}.compute_chunk_sizes()"
         )
     return found
+
+
+def _weight(w: Any, flip: bool) -> DaskArray:
+    return _array("w", _flipped(w) if flip and w.ndim > 2 else w)
+
+
+def _flipped(w: Any) -> Any:
+    """A weight, NumPy or Dask, with its taps in the other order."""
+    return w[(..., *(slice(None, None, -1),) * (w.ndim - 2))]
 
 
 def _dtype(*arrays: DaskArray) -> str:

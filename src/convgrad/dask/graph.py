@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..piecewise import cell
 from ..plan import Plan
-from .cuts import Chunks, inputs_cut, outputs_cut, ranges
+from .cuts import Chunks, ranges
 from .libraries import DaskArray, new_array, tokenize
-from .pieces import Reading, Region, forward_piece, input_grad_piece, weight_grad_piece
-from .work import Gathered, compute_piece, compute_term, cut, partial_sum, total_sum
+from .regions import Fetch, Reading, Region, all_of, forward_chunk, input_grad_chunk, weight_grad_chunk
+from .work import Chunk, Gathered, compute_chunk, compute_term, cut, partial_sum, total_sum, zeros_chunk
 
 Key = tuple[Any, ...] | str
 Graph = dict[Key, Any]
@@ -28,38 +27,25 @@ SUMMED_TOGETHER = 8  # weight gradients that one task adds up
 
 def data_array(plan: Plan, a: DaskArray, w: DaskArray, chunks: tuple[Chunks, ...]) -> DaskArray:
     """forward of (x, w) or input_grad of (gy, w), in the given chunks."""
-    forward = plan.role == "forward"
-    cut_axis, piece_of = (outputs_cut, forward_piece) if forward else (inputs_cut, input_grad_piece)
+    chunk_of = forward_chunk if plan.role == "forward" else input_grad_chunk
     tasks = Tasks(plan, a, w, chunks)
-    g = plan.geometry
-    channel_cell, *cells = cell(plan)
-    cuts = [
-        [cut_axis(axis, positions, together) if positions else None for positions in ranges(lengths)]
-        for axis, together, lengths in zip(g.axes, cells, chunks[2:], strict=True)
-    ]
     for index, wanted in _indexed(chunks):
-        chosen = [axis[place] for axis, place in zip(cuts, index[2:], strict=True)]
-        tasks.add((tasks.name, *index), compute_piece, piece_of(g, wanted, chosen, channel_cell > 1))
+        tasks.add((tasks.name, *index), compute_chunk, chunk_of(plan, wanted))
     return tasks.array(chunks)
 
 
 def weight_grad_array(plan: Plan, gy: DaskArray, x: DaskArray, chunks: tuple[Chunks, ...]) -> DaskArray:
     """weight_grad of (gy, x): a term for each chunk of gy, added up in a tree whose order the chunks of gy fix."""
-    tasks = Tasks(plan, gy, x, chunks)
-    g = plan.geometry
-    cuts = [
-        [outputs_cut(axis, positions) if positions else None for positions in ranges(lengths)]
-        for axis, lengths in zip(g.axes, gy.chunks[2:], strict=True)
-    ]
+    tasks = Tasks(plan, x, gy, chunks)
     for index, wanted in _indexed(chunks):
         sums: list[Key] = []
-        for number, (images, chosen) in enumerate(itertools.product(ranges(gy.chunks[0]), itertools.product(*cuts))):
-            reading = weight_grad_piece(g, wanted, images, chosen)
-            if reading.a is not None:
+        for number, (_, gradients) in enumerate(_indexed((gy.chunks[0], *gy.chunks[2:]))):
+            reading = weight_grad_chunk(plan, wanted, gradients)
+            if reading.calls:
                 sums.append((f"{tasks.name}-term", number, *index))
                 tasks.add(sums[-1], compute_term, reading)
         if not sums:
-            tasks.add((tasks.name, *index), compute_piece, weight_grad_piece(g, wanted, range(0), ()))
+            tasks.add((tasks.name, *index), compute_chunk, Reading(tuple(map(len, wanted))))
             continue
         for level in itertools.count():
             if len(sums) <= SUMMED_TOGETHER:
@@ -81,9 +67,14 @@ class Tasks:
         self._a, self._b = (Slices(array, f"{self.name}-{which}", self.graph) for array, which in ((a, "a"), (b, "b")))
 
     def add(self, key: Key, compute: Callable[..., Any], reading: Reading) -> None:
-        """The task that computes a piece."""
-        (a, a_keys), (b, b_keys) = self._a.read(reading.a), self._b.read(reading.b)
-        self.graph[key] = (compute, f"{self.name}-plan", reading.piece, a, a_keys, b, b_keys)
+        """The task that computes a chunk."""
+        if reading.b is None:
+            self.graph[key] = (zeros_chunk, reading.shape, self._plan.dtype)
+            return
+        fetched = [self._a.read(fetch) for fetch in reading.a]
+        b, b_keys = self._b.read(all_of(reading.b))
+        chunk = Chunk(reading.shape, reading.calls, tuple(a for a, _ in fetched), b)
+        self.graph[key] = (compute, f"{self.name}-plan", chunk, [keys for _, keys in fetched], b_keys)
 
     def array(self, chunks: tuple[Chunks, ...]) -> DaskArray:
         """The result."""
@@ -91,22 +82,26 @@ class Tasks:
 
 
 class Slices:
-    """The slices of one array that the pieces of a result read: a task for each, none for a whole chunk."""
+    """The slices of one array that the chunks of a result read: a task for each, none for a whole chunk."""
 
     def __init__(self, array: DaskArray, name: str, graph: Graph) -> None:
         self._array, self._name, self._graph = array.name, name, graph
         self._chunks = [ranges(lengths) for lengths in array.chunks]
         self._made: dict[tuple[Any, ...], Key] = {}
 
-    def read(self, region: Region | None) -> tuple[Gathered | None, list[Key]]:
-        """How the positions `region` are put together, and the keys of what they are put together of."""
-        if region is None:
-            return None, []
+    def read(self, fetch: Fetch) -> tuple[Gathered, list[Key]]:
+        """How what is fetched is put together, and the keys of what it is put together of."""
         places, keys = [], []
-        for parts in itertools.product(*map(_parts, self._chunks, region)):
-            places.append(tuple(part.place for part in parts))
-            keys.append(self._key(parts))
-        return Gathered(tuple(map(len, region)), tuple(places)), keys
+        for block in fetch.blocks:
+            for found in itertools.product(*map(_parts, self._chunks, block.region)):
+                where = zip(found, block.region, block.place, strict=True)
+                place = tuple(
+                    _placed(part, len(whole), goes_to, axis in block.turned)
+                    for axis, (part, whole, goes_to) in enumerate(where)
+                )
+                places.append((place, block.turned))
+                keys.append(self._key(found))
+        return Gathered(fetch.shape, tuple(places), fetch.constants), keys
 
     def _key(self, parts: tuple[Part, ...]) -> Key:
         chunk: Key = (self._array, *(part.chunk for part in parts))
@@ -137,6 +132,18 @@ def _parts(chunks: list[range], wanted: range) -> Iterator[Part]:
             box = slice(start - chunk.start, stop - chunk.start)
             place = slice(start - wanted.start, stop - wanted.start)
             yield Part(number, box, place, stop - start == len(chunk))
+
+
+def _placed(part: Part, length: int, goes_to: slice, turned: bool) -> slice:
+    """Where a part of a region of `length` goes that as a whole goes to `goes_to`."""
+    if goes_to == slice(None):
+        return part.place
+    if goes_to.stop - goes_to.start != length:  # one entry, spread
+        return goes_to
+    start, stop = part.place.start, part.place.stop
+    if turned:
+        start, stop = length - stop, length - start
+    return slice(goes_to.start + start, goes_to.start + stop)
 
 
 def _indexed(chunks: tuple[Chunks, ...]) -> Iterator[tuple[tuple[int, ...], Region]]:
