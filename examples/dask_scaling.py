@@ -36,9 +36,8 @@ def main() -> None:
             Client(cluster) as client,
         ):
             best[workers], received, halos, chunks = measure(client, args)
-        print(
-            f"{workers} workers: {best[workers]:.2f} s, {received / 1e6:.1f} MB received of {halos / 1e6:.1f} MB of halos"
-        )
+        megabytes = f"{received / 1e6:.1f} MB received, {halos / 1e6:.1f} MB of halos"
+        print(f"{workers} workers: {best[workers]:.2f} s, {megabytes}")
     per_chunk = halos / chunks / 1e3
     side, halo = args.chunk, args.kernel // 2
     bound = 4 * args.channels * ((side + 2 * halo) ** 2 - side**2) / 1e3

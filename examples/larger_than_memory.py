@@ -58,7 +58,7 @@ def main() -> None:
 def measure(folder: Path, volume_bytes: int, kernel: int, threads: int) -> dict[str, Any]:
     """Seconds of each role on disk, and of the same work in memory."""
     rows = SLAB_BYTES // (4 * WIDTH * WIDTH)
-    depth = max(2, volume_bytes // SLAB_BYTES) * rows
+    depth = max(4, volume_bytes // SLAB_BYTES) * rows
     weight = np.random.default_rng(1).standard_normal((1, 1, *(kernel,) * 3), "float32")
     options: dict[str, Any] = {"padding": "same"}
     size = (depth, WIDTH, WIDTH)

@@ -38,7 +38,7 @@ def need_what_it_uses(source: str) -> None:
     """Skip where a peer library, or the compiler of kernels, is not there."""
     if (source.startswith("kernel ") or 'algorithm="shifted"' in source) and jit.available() is not None:
         pytest.skip(f"no compiled kernels: {jit.available()}")
-    for name in ("torch", "jax", "scipy", "autograd"):
+    for name in ("torch", "jax", "scipy", "autograd", "dask", "xarray"):
         if re.search(rf"^(?:>>> )?(?:import|from) {name}\b", source, re.MULTILINE):
             peer(name)
 
