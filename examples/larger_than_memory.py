@@ -28,6 +28,7 @@ import numpy as np
 import convgrad as cg
 import convgrad.dask as cd
 from convgrad.cli.deblur import memory as size_of
+from convgrad.machine import usable_cores
 
 SLAB_BYTES = 64 << 20
 WIDTH = 1024
@@ -38,7 +39,9 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=1.0, help="size of the volume (1)")
     parser.add_argument("--memory", type=size_of, default="2GiB", help="limit of this process (2GiB)")
     parser.add_argument("--kernel", type=int, default=5, help="taps along each axis (5)")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--threads", type=int, default=usable_cores() + 2, help="two more than cores: some wait for the disk"
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes of one thread, instead of threads")
     parser.add_argument("--folder", type=Path, default=Path("larger_than_memory"), help="for 3 volumes; deleted")
     parser.add_argument("--json", action="store_true")
@@ -48,14 +51,14 @@ def main() -> None:
     args.folder.mkdir(parents=True)
     try:
         with _scheduler(args):
-            found = measure(args.folder, int(args.gib * (1 << 30)), args.kernel, args.workers or args.threads)
+            found = measure(args.folder, int(args.gib * (1 << 30)), args.kernel)
     finally:
         shutil.rmtree(args.folder)
     found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     print(json.dumps(found) if args.json else "\n".join(f"{name:<28} {value}" for name, value in found.items()))
 
 
-def measure(folder: Path, volume_bytes: int, kernel: int, threads: int) -> dict[str, Any]:
+def measure(folder: Path, volume_bytes: int, kernel: int) -> dict[str, Any]:
     """Seconds of each role on disk, and of the same work in memory."""
     rows = SLAB_BYTES // (4 * WIDTH * WIDTH)
     depth = max(4, volume_bytes // SLAB_BYTES) * rows
@@ -108,8 +111,7 @@ def measure(folder: Path, volume_bytes: int, kernel: int, threads: int) -> dict[
     assert (gx[:, :, start : start + rows].compute() == back).all()
     assert np.isfinite(gw).all()
 
-    # the same work in memory, on as many threads
-    os.environ["CONVGRAD_NUM_THREADS"] = str(threads)
+    # the same work in memory, on all cores
     image = piece[:, :, :rows]
     roles = {
         "forward": lambda: cg.conv(image, weight, padding="same", algorithm=inside["algorithm"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,9 @@ def test_forward_and_input_gradient_have_the_bits_of_the_result_in_memory(c: Chu
 @pytest.mark.parametrize("algorithm", ["im2col", "taps"])
 @given(chunked(max_rank=4, real=True))
 def test_products_of_blas_keep_their_bits_because_whole_tiles_are_computed(algorithm: str, c: Chunked) -> None:
-    if algorithm == "taps" and np.prod(c.problem.geometry.kernel_size) == 1:
+    try:
+        whole_plan("forward", c.problem.geometry, "float32", algorithm)
+    except UnsupportedError:  # a part of the problem has one tap
         algorithm = "im2col"
     y, gx, _ = lazy(c, algorithm)
     for got, expected in zip(dask.compute(y, gx), in_memory(c.problem, algorithm), strict=True):
@@ -145,8 +148,8 @@ def test_a_worked_example_spells_its_windows_across_chunks() -> None:
 
 @given(chunked())
 def test_the_two_gradients_are_adjoints_of_the_chunked_forward(c: Chunked) -> None:
-    y, gx, gw = dask.compute(*lazy(c))
-    p = c.problem
+    p = replace(c.problem, geometry=c.problem.geometry.linear)
+    y, gx, gw = dask.compute(*lazy(replace(c, problem=p)))
     assert np.vdot(y, p.gy) == np.vdot(p.x, gx) == np.vdot(p.w, gw)
 
 

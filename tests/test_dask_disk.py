@@ -57,8 +57,8 @@ def test_only_chunks_that_lack_are_computed(tmp_path: Path) -> None:
 
 SCRIPT = """
 import sys, time
-import numpy as np, dask.array as da, convgrad.dask as cd
-x = da.from_zarr(sys.argv[1])
+import numpy as np, convgrad.dask as cd
+x = cd.load(sys.argv[1])
 y = cd.conv(x, np.load(sys.argv[2]), padding="same")
 if sys.argv[4] == "slow":
     from convgrad.dask import work
@@ -84,7 +84,7 @@ def test_after_a_kill_nothing_is_lost_and_nothing_written_twice(tmp_path: Path) 
     subprocess.run([*script, "fast"], check=True)
     after = files(target)
     assert len(after) == 10 and all(after[name] == before[name] for name in before)
-    assert_same(da.from_zarr(str(target)).compute(), cg.conv(x, w, padding="same"))
+    assert_same(cd.load(target).compute(), cg.conv(x, w, padding="same"))
 
 
 def test_progress_ends_with_all_chunks_and_begins_with_those_that_were_there(tmp_path: Path) -> None:
@@ -114,6 +114,37 @@ def test_chunks_that_zarr_does_not_have_are_refused(tmp_path: Path) -> None:
         cd.store(da.zeros(6, chunks=((2, 3, 1),)), tmp_path / "a.zarr")
     with pytest.raises(GeometryError, match="are not of one length"):
         cd.store(da.zeros(6, chunks=((2, 4),)), tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "u1"])
+@pytest.mark.parametrize(
+    "how", [{"compressors": None}, {}, {"compressors": None, "shards": (8, 6)}, {"zarr_format": 2}]
+)
+def test_a_zarr_array_is_loaded_as_it_was_written(how: dict[str, Any], dtype: str, tmp_path: Path) -> None:
+    data = np.random.default_rng(0).integers(0, 99, (10, 7)).astype(dtype)
+    zarr.create_array(str(tmp_path), data=data, chunks=(4, 3), overwrite=True, **how)
+    found = cd.load(tmp_path)
+    assert found.chunks == ((4, 4, 2), (3, 3, 1)) and found.name == cd.load(str(tmp_path)).name
+    assert np.array_equal(found.compute(), data)
+
+
+def test_chunks_that_were_never_written_hold_the_fill_value(tmp_path: Path) -> None:
+    target = zarr.create_array(
+        str(tmp_path), shape=4, chunks=2, dtype="f4", fill_value=7, compressors=None, overwrite=True
+    )
+    target[2:] = 1
+    assert cd.load(tmp_path).compute().tolist() == [7, 7, 1, 1]
+
+
+def test_plain_numbers_are_read_from_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = cd.store(da.arange(6, chunks=4), tmp_path / "a.zarr", compressors=None)
+    monkeypatch.setattr("zarr.Array.__getitem__", lambda self, box: pytest.fail("went through Zarr"))
+    assert stored.compute().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_is_no_zarr_array_is_not_loaded(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing: is no Zarr array .* accepted: the folder of a Zarr array"):
+        cd.load(tmp_path / "nothing")
 
 
 def test_a_lost_worker_s_chunk_is_not_written_again(tmp_path: Path) -> None:

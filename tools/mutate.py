@@ -46,6 +46,10 @@ FIRST = {
     "layout": ["shifted", "algorithms"],
     "__init__": ["algorithms"],
     "cache": ["jit_cache"],
+    "compensated": ["compensated", "dask"],
+    **dict.fromkeys(["piecewise", "cuts", "regions", "graph", "work"], ["dask"]),
+    "disk": ["dask_disk", "dask_cluster"],
+    **dict.fromkeys(["blur", "iterations", "run", "images"], ["deblur"]),
 }
 
 

@@ -6,7 +6,7 @@
 Each chunk of a result is one task, and reads slices of its neighbours: halos of any width, on any axes, also from
 chunks smaller than the kernel. The plan of the whole problem goes to every chunk; each worker compiles it.
 
-`store` writes a result to a Zarr array chunk by chunk, and goes on where it was stopped.
+`load` opens a Zarr array; `store` writes a result to one chunk by chunk, and goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ from .functions import conv_input_grad as conv_input_grad
 from .functions import conv_transpose as conv_transpose
 from .functions import conv_weight_grad as conv_weight_grad
 
-__all__ = ["conv", "conv_input_grad", "conv_transpose", "conv_weight_grad", "store"]
+__all__ = ["conv", "conv_input_grad", "conv_transpose", "conv_weight_grad", "load", "store"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "store":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .disk import store  # when it is asked for, because it needs Zarr too
+    # when they are asked for, because they need Zarr too
+    if name == "store":
+        from .disk import store
 
-    return store
+        return store
+    if name == "load":
+        from .reading import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

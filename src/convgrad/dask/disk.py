@@ -14,17 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 
-from ..errors import GeometryError, InputError, MissingExtraError
-from .libraries import DaskArray, compute, from_zarr, new_array
-
-try:
-    import zarr
-except ImportError:
-    raise MissingExtraError("zarr", "dask", "writing Zarr arrays") from None
+from ..errors import GeometryError, InputError
+from .libraries import DaskArray, compute, new_array
+from .reading import Index, chunk_file, load, opened
 
 Progress = Callable[[int, int], None]  # (chunks that are done, chunks)
-Index = tuple[int, ...]
 
 MADE_OF = "convgrad_made_of"  # the attribute that holds the name of what is stored
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -67,13 +63,12 @@ def store(
         step = at_once or max(1, len(missing))
         for first in range(0, len(missing), step):
             _compute(array, target, missing[first : first + step])
-    return from_zarr(str(path))
+    return load(path)
 
 
 def written(target: Any, index: Index) -> bool:
     """Whether a chunk of a Zarr array lies in its folder."""
-    file = Path(target.store.root, target.path, target.metadata.encode_chunk_key(index))
-    return file.exists()
+    return chunk_file(target, index).exists()
 
 
 def write_chunk(target: Any, index: Index, chunk: Any) -> None:
@@ -116,9 +111,9 @@ def _target(array: DaskArray, path: Path, overwrite: bool, compressors: Any) -> 
 def _begun(array: DaskArray, path: Path) -> Any:
     accepted = "a free path, or overwrite=True"
     try:
-        target = zarr.open_array(str(path), mode="r+").with_config(_CONFIG)
-    except Exception as error:  # of as many kinds as there are things that are no Zarr arrays
-        raise InputError("path", str(path), f"exists and is no Zarr array ({type(error).__name__})", accepted) from None
+        target = opened(path, "r+").with_config(_CONFIG)
+    except InputError as error:
+        raise InputError("path", str(path), f"exists and {error.rule}", accepted) from None
     if target.attrs.get(MADE_OF) != array.name:
         raise InputError("path", str(path), "holds another array than the one to be stored", accepted)
     return target

@@ -44,11 +44,6 @@ def compute(layers: Any, keys: list[Any]) -> None:
     compute_as_if_collection(da.Array, layers, keys)
 
 
-def from_zarr(path: str) -> DaskArray:
-    """The Zarr array at `path`, chunk by chunk."""
-    return da.from_zarr(path)
-
-
 def on_threads(count: int) -> AbstractContextManager[Any]:
     """Within, Dask computes on so many threads of this process."""
     context: AbstractContextManager[Any] = dask.config.set(scheduler="threads", num_workers=count)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dask import store
+from ..dask import load, store
 from ..dask.libraries import DaskArray, da
 from ..errors import InputError, MissingExtraError
 from ..train.files import write_atomically
@@ -143,7 +143,7 @@ def _write_tiff(path: Path, array: DaskArray, colour: bool) -> None:
 
 
 def _zarr(path: Path) -> tuple[DaskArray, bool]:
-    return da.from_zarr(str(path)), False
+    return load(path), False
 
 
 def _regular(array: DaskArray) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dask import store
+from ..dask import load, store
 from ..dask.libraries import DaskArray, da
 from ..errors import InputError
 from ..train.files import make_folder, write_atomically
@@ -138,7 +138,7 @@ def _state(
         return da.full((planes, 1, *blur.size), np.float32(mean), chunks=(1, 1, *slab), dtype=np.float32), blur
     if _psf(work, step).exists():
         blur = Blur(np.load(_psf(work, step)), blur.size)
-    return da.from_zarr(str(_scene(work, step))), blur
+    return load(_scene(work, step)), blur
 
 
 def _first_step(work: Path) -> int:
