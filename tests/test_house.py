@@ -20,7 +20,7 @@ LAYERS = [
     *("errors", "settings", "boundary", "geometry", "spelling", "definition", "touching", "pieces"),
     *("machine", "plan", "tuned", "threads"),
     "jit",
-    *("algorithms", "assemble", "choose", "execute"),
+    *("algorithms", "complexes", "assemble", "integers", "choose", "execute"),
     *("arguments", "arrays", "repeats", "api", "layer", "autograd", "explanation", "train", "bench", "conformance"),
     *("cli", "__main__"),
 ]
