@@ -21,7 +21,19 @@ LAYERS = [
     *("machine", "plan", "tuned", "threads"),
     "jit",
     *("algorithms", "complexes", "assemble", "integers", "choose", "execute"),
-    *("arguments", "arrays", "repeats", "api", "layer", "autograd", "explanation", "train", "bench", "conformance"),
+    *(
+        "arguments",
+        "arrays",
+        "repeats",
+        "samples",
+        "api",
+        "layer",
+        "autograd",
+        "explanation",
+        "train",
+        "bench",
+        "conformance",
+    ),
     *("cli", "__main__"),
 ]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import integers, spelling, tuned
+from . import integers, samples, spelling, tuned
 from .arguments import (
     Padding,
     PaddingMode,
@@ -129,6 +129,7 @@ def conv_weight_grad(
     padding_mode: PaddingMode = "zeros",
     padding_value: complex = 0,
     flip: bool = False,
+    reduce: str = "sum",
     out: Array | None = None,
     algorithm: str | None = None,
     complex_method: str = "3m",
@@ -139,6 +140,8 @@ def conv_weight_grad(
     kernel_size: the weight's spatial shape K (an int: the same on every axis); the other shapes leave it open
     when the stride leaves a remainder.
     The other options: as in the call of `conv`.
+    reduce: "sum" over the images; "none" for the gradient of each image, (N, OC, IC/groups, *K), whose numbers do not
+    depend on the images beside it; "sqnorm" for the squared norm of each, (N,), without storing them.
     Returns gw: (OC, IC/groups, *K); each entry sums N * prod(O) products in blocks, so that the error does not
     grow with their number; bound in `plan_for(...).error_bound`.
     Raises GeometryError where the shapes describe no convolution, UnsupportedError for other dtypes.
@@ -149,6 +152,8 @@ def conv_weight_grad(
     array([[[321., 432., 543.]]])
     """
     options = kernel_size, stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
+    if reduce != "sum":
+        return _per_image(gy, x, options, reduce, flip, out)
     if flip:
         gw = _call(_WEIGHT_GRAD, gy, x, options, out if out is None else _flipped("out", out))
         return _flipped("gw", gw)
@@ -261,6 +266,8 @@ def _plan(
     role: str, geometry: Geometry, a: Array, b: Array, complex_method: str, conjugate: bool, algorithm: str | None
 ) -> Plan:
     """The plan for two arrays; `conjugate` is for gradients."""
+    if complex_method not in METHODS:
+        raise UnsupportedError("complex_method", complex_method, "is no way to multiply here", " or ".join(METHODS))
     if geometry.fill != 0 and role != "input_grad":
         check_fill(geometry.fill, a if role == "forward" else b)
     dtype = common_dtype(a, b)
@@ -297,8 +304,6 @@ def _call(function: _Function, a: ArrayLike, b: ArrayLike, options: tuple[Any, .
     names = function.arguments
     a, b = as_array(names[0], a), as_array(names[1], b)
     *numbers, complex_method, algorithm = options
-    if complex_method not in METHODS:
-        raise UnsupportedError("complex_method", complex_method, "is no way to multiply here", " or ".join(METHODS))
     geometry = _geometry(function.geometry, a.shape, b.shape, *numbers)
     plan = _plan(function.role, geometry, a, b, complex_method, function.conjugates, algorithm)
     result = execute(plan, a, b, _result(plan, out, {names[0]: a, names[1]: b}))
@@ -306,10 +311,30 @@ def _call(function: _Function, a: ArrayLike, b: ArrayLike, options: tuple[Any, .
     return result
 
 
-def _flipped(name: str, value: ArrayLike) -> Array:
-    """`value` with its spatial axes backwards: a view."""
+def _per_image(
+    gy: ArrayLike, x: ArrayLike, options: tuple[Any, ...], reduce: str, flip: bool, out: Array | None
+) -> Array:
+    """The weight gradient of every image, or its squared norm."""
+    if reduce not in samples.REDUCTIONS:
+        raise UnsupportedError("reduce", reduce, "is no way to sum over images", ", ".join(samples.REDUCTIONS))
+    gy, x = as_array("gy", gy), as_array("x", x)
+    *numbers, complex_method, algorithm = options
+    geometry = _geometry(weight_grad_geometry, gy.shape, x.shape, *numbers)
+    plan = _plan("weight_grad", geometry.with_batch(1), gy, x, complex_method, True, algorithm)
+    shape, dtype = (geometry.batch, *geometry.weight_shape), np.dtype(plan.dtype)
+    if reduce == "sqnorm":
+        shape, dtype = shape[:1], samples.norm_dtype(dtype)
+    found = np.empty(shape, dtype) if out is None else check_out(out, shape, dtype, {"gy": gy, "x": x})
+    if reduce == "sqnorm":
+        return samples.squared_norms(plan, gy, x, found)
+    samples.each(plan, gy, x, _flipped("out", found, 3) if flip else found)
+    return found
+
+
+def _flipped(name: str, value: ArrayLike, first: int = 2) -> Array:
+    """`value` with its spatial axes, those from `first`, backwards: a view."""
     array = as_array(name, value)
-    return np.flip(array, tuple(range(2, array.ndim)))
+    return np.flip(array, tuple(range(first, array.ndim)))
 
 
 def _result(plan: Plan, out: Array | None, inputs: dict[str, Array]) -> Array:
