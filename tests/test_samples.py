@@ -106,7 +106,7 @@ def test_no_images_have_no_gradients() -> None:
     assert cg.conv_weight_grad(gy, x, **OPTIONS, reduce="sqnorm").shape == (0,)
 
 
-def test_an_error_in_a_thread_reaches_the_caller() -> None:
+def test_a_norm_that_does_not_fit_is_refused() -> None:
     gy = np.full((20, 1, 1), 2**31)
     with pytest.raises(cg.UnsupportedError, match=r"gw = 'of an image': has the squared norm \d+, and int64 holds"):
         cg.conv_weight_grad(gy, np.full((20, 1, 1), 2**31), kernel_size=1, reduce="sqnorm")

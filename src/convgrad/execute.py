@@ -34,6 +34,13 @@ def execute(plan: Plan, a: Array, b: Array, out: Array) -> Array:
     return out
 
 
+def stacked(plan: Plan, images: int) -> Plan | None:
+    """For the weight gradient of one image, that of many at once with the same bits, if its algorithm offers it."""
+    if plan.operations == 0 or type(plan.parameters) in _COMPOSED:
+        return None
+    return _NAMED[plan.algorithm].stacked(plan, images)
+
+
 def ready(plan: Plan) -> Ready | None:
     """What fills `out` quicker where calls of `plan` repeat, if its algorithm offers it."""
     if plan.operations == 0 or type(plan.parameters) in _COMPOSED:
