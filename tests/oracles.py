@@ -54,7 +54,9 @@ def assert_within_bound(got: Array, plan: Plan, a: Array, b: Array) -> None:
 
 def excess(got: Array, plan: Plan, a: Array, b: Array) -> Array:
     """Each entry's error as a multiple of its bound; infinite where the bound is zero and the error is not."""
-    wide = np.longdouble if plan.dtype == "float64" else np.float64
+    wide = {"float64": np.longdouble, "complex64": np.complex128, "complex128": np.clongdouble}.get(
+        plan.dtype, np.float64
+    )
     a, b = a.astype(wide), b.astype(wide)
     error = np.abs(got - DEFINITIONS[plan.role](a, b, plan.geometry))
     if plan.error_scale == "norm":

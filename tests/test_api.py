@@ -377,12 +377,14 @@ REFUSED = [
 ]
 UNSUPPORTED = [
     (
-        lambda: cg.conv(X.astype(int), W),
-        "x.dtype = 'int64': no kernel computes it; accepted: float32 or float64, as from x.astype('float64')",
+        lambda: cg.conv(X.astype(bool), W),
+        "x.dtype = 'bool': no kernel computes it; accepted: float32, float64, complex64, complex128 "
+        "or integers of 8 to 64 bits, as from x.astype('float64')",
     ),
     (
-        lambda: cg.conv(X, W.astype(complex)),
-        "w.dtype = 'complex128': no kernel computes it; accepted: float32 or float64, as from w.astype('float64')",
+        lambda: cg.conv(X, W.astype("float16")),
+        "w.dtype = 'float16': no kernel computes it; accepted: float32, float64, complex64, complex128 "
+        "or integers of 8 to 64 bits, as from w.astype('float64')",
     ),
     (lambda: cg.conv(X, W, out=[0, 0, 0]), "out = 'list': is no array to write into; accepted: a NumPy array, or None"),
     (
@@ -403,12 +405,14 @@ UNSUPPORTED = [
         "bias.dtype = 'float64': the result is float32; accepted: float32; bias.astype(...)",
     ),
     (
-        lambda: cg.plan_for("forward", "i5 k3", dtype="int8"),
-        "dtype = 'int8': no kernel computes it; accepted: float32 or float64",
+        lambda: cg.plan_for("forward", "i5 k3", dtype="bool"),
+        "dtype = 'bool': no kernel computes it; accepted: float32, float64, complex64, complex128 "
+        "or integers of 8 to 64 bits",
     ),
     (
         lambda: cg.plan_for("forward", "i5 k3", dtype="bogus"),
-        "dtype = 'bogus': no kernel computes it; accepted: float32 or float64",
+        "dtype = 'bogus': no kernel computes it; accepted: float32, float64, complex64, complex128 "
+        "or integers of 8 to 64 bits",
     ),
 ]
 

@@ -172,10 +172,12 @@ STEPS = [(size, k, s, d) for size, k, s, d in itertools.product((5, 8), (1, 2, 3
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride", "dilation"), STEPS)
-def test_same_puts_the_rest_after(size: int, kernel: int, stride: int, dilation: int) -> None:
+@pytest.mark.parametrize("name", ["same", "same_upper", "same_lower"])
+def test_same_puts_the_rest_where_its_name_says(size: int, kernel: int, stride: int, dilation: int, name: str) -> None:
     x, w = draw(size), draw(kernel)
-    padding = zeros("`conv(", total=total_of_same(size, kernel, stride, dilation))
-    y = plain(x, w, stride=stride, dilation=dilation, padding="same")
+    total = total_of_same(size, kernel, stride, dilation)
+    padding = zeros('padding="same_lower"' if name == "same_lower" else '`conv(..., padding="same")`', total=total)
+    y = plain(x, w, stride=stride, dilation=dilation, padding=name)
     assert y.shape == (-(-size // stride),)
     assert_same(y, plain(x, w, stride=stride, dilation=dilation, padding=padding))
 
@@ -277,3 +279,82 @@ def test_output_padding_is_the_output_size_minus_the_smallest(output_padding: in
     )
     ours = conv_transpose(x, w, stride=3, padding=1, output_size=smallest + output_padding)
     assert_same(ours, theirs.numpy())
+
+
+# ---- borders
+
+BORDERS = [row for row in ROWS if len(row) == 6 and row[1].startswith("`") and "[a b c d]" in row[1]]
+
+
+@pytest.mark.parametrize("row", BORDERS, ids=lambda row: row[0])
+def test_each_border_continues_as_the_page_says(row: list[str]) -> None:
+    mode = row[0].split("`")[1].strip('"')
+    letters = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0, "v": 7.0, "0": 0.0}
+    said = [letters[letter] for letter in row[1].strip("`").replace("[", "").replace("]", "").split()]
+    x, one_tap = np.array([1.0, 2, 3, 4]), np.array([1.0])
+    value = 7 if mode == "constant" else 0
+    assert plain(x, one_tap, padding=3, padding_mode=mode, padding_value=value).tolist() == said
+    extra = {"constant_values": value} if row[2] == "`constant`" else {}
+    assert np.pad(x, 3, mode=row[2].strip("`"), **extra).tolist() == said
+
+
+@pytest.mark.parametrize("row", BORDERS, ids=lambda row: row[0])
+def test_other_libraries_name_the_borders_as_the_page_says(row: list[str]) -> None:
+    functional, torch, ndimage, signal = (
+        peer(name) for name in ("torch.nn.functional", "torch", "scipy.ndimage", "scipy.signal")
+    )
+    mode = row[0].split("`")[1].strip('"')
+    value = 7 if mode == "constant" else 0
+    x, w = draw(4, 5), draw(3, 3)
+    ours = plain(x, w, padding=1, padding_mode=mode, padding_value=value)
+    for name in words(row[4]):
+        if name != "cval":
+            assert_same(ndimage.correlate(x, w, mode=name, cval=value), ours)
+    for name in words(row[5]):
+        if name != "fillvalue":
+            assert_same(signal.correlate2d(x, w, "same", name, value), ours)
+    for name in words(row[3]):
+        if name in ("replicate", "reflect", "circular"):
+            wide = functional.pad(torch.from_numpy(one(x)), (1, 1, 1, 1), mode=name)[0, 0].numpy()
+            assert_same(plain(wide, w), ours)
+
+
+def words(cell: str) -> list[str]:
+    return [word for word in cell.replace(",", " ").replace("`", " ").split() if word != "F.pad"]
+
+
+# ---- complex numbers
+
+
+def gaussian(*shape: int) -> Array:
+    return draw(*shape) + 1j * draw(*shape)
+
+
+def test_a_complex_gradient_is_pytorchs_and_the_conjugate_of_jaxs() -> None:
+    torch, jax = peer("torch"), peer("jax")
+    x, w = gaussian(2, 3, 6), gaussian(4, 3, 3)
+    y = conv(x, w)
+    # L = sum of |y|^2 / 2, whose gradient by y is y
+    gx, gw = conv_input_grad(y, w, input_size=6), conv_weight_grad(y, x, kernel_size=3)
+    leaves = [torch.from_numpy(array).requires_grad_() for array in (x, w)]
+    (torch.nn.functional.conv1d(*leaves).abs() ** 2 / 2).sum().backward()
+    for ours, leaf in zip((gx, gw), leaves, strict=True):
+        assert_same(np.rint(leaf.grad.numpy()), ours)
+    with jax.enable_x64(True):
+        loss = lambda x, w: (abs(jax.lax.conv(x, w, (1,), "VALID")) ** 2).sum() / 2  # noqa: E731
+        for ours, theirs in zip((gx, gw), jax.grad(loss, (0, 1))(x, w), strict=True):
+            assert_same(np.rint(np.asarray(theirs)), ours.conj())
+
+
+def test_scipy_conjugates_the_second_argument_of_correlate() -> None:
+    signal = peer("scipy.signal")
+    x, w = gaussian(7), gaussian(3)
+    assert_same(signal.correlate(x, w, "valid", method="direct"), plain(x, w.conj()))
+
+
+def test_numpy_and_pytorch_wrap_integers_where_ours_are_exact() -> None:
+    torch = peer("torch")
+    x = np.full((1, 1, 3), 100, "int8")
+    assert np.convolve(x[0, 0], x[0, 0], "valid").tolist() == [48]
+    assert torch.nn.functional.conv1d(torch.from_numpy(x), torch.from_numpy(x)).item() == 48
+    assert conv(x, x).tolist() == [[[30000]]]

@@ -20,8 +20,8 @@ LAYERS = [
     *("errors", "settings", "boundary", "geometry", "spelling", "definition", "touching", "pieces"),
     *("machine", "plan", "tuned", "threads"),
     "jit",
-    *("algorithms", "assemble", "choose", "execute", "piecewise"),
-    *("arguments", "arrays", "repeats", "api", "layer", "autograd", "dask"),
+    *("algorithms", "complexes", "assemble", "integers", "choose", "execute", "piecewise"),
+    *("arguments", "arrays", "repeats", "samples", "api", "layer", "autograd", "dask"),
     *("explanation", "train", "deblur", "bench", "conformance"),
     *("cli", "__main__"),
 ]

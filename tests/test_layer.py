@@ -95,7 +95,7 @@ def test_a_layer_prints_what_it_was_made_of() -> None:
         ),
         (
             lambda: cg.Conv(1, 1, (3,), dtype="int8"),
-            "dtype = 'int8': no kernel computes it; accepted: float32 or float64",
+            "dtype = 'int8': no weight is trained in it; accepted: float32, float64, complex64, complex128",
         ),
         (
             lambda: cg.Conv(1, 1, (3,)).backward(np.ones((1, 1, 3))),

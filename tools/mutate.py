@@ -47,9 +47,9 @@ FIRST = {
     "__init__": ["algorithms"],
     "cache": ["jit_cache"],
     "compensated": ["compensated", "dask"],
-    **dict.fromkeys(["piecewise", "cuts", "regions", "graph", "work"], ["dask"]),
+    **{stem: ["dask"] for stem in ("piecewise", "cuts", "regions", "graph", "work")},
     "disk": ["dask_disk", "dask_cluster"],
-    **dict.fromkeys(["blur", "iterations", "run", "images"], ["deblur"]),
+    **{stem: ["deblur"] for stem in ("blur", "iterations", "run", "images")},
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import spelling, tuned
+from . import integers, samples, spelling, tuned
 from .arguments import (
     Padding,
     PaddingMode,
@@ -25,8 +25,10 @@ from .arguments import (
     transpose_geometry,
     weight_grad_geometry,
 )
-from .arrays import as_array, check_bias, check_gy, check_out, common_dtype, dtype_name
+from .arrays import as_array, check_bias, check_fill, check_gy, check_out, check_range, common_dtype, dtype_name
 from .choose import REMEMBERED, WORKSPACE_LIMIT, choose
+from .complexes import METHODS, REAL, Product, product_of
+from .errors import UnsupportedError
 from .execute import execute
 from .geometry import Geometry
 from .machine import Machine
@@ -50,6 +52,7 @@ def conv(
     flip: bool = False,
     out: Array | None = None,
     algorithm: str | None = None,
+    complex_method: str = "3m",
 ) -> Array:
     """Convolution as deep learning means it: cross-correlation, the kernel is not flipped.
 
@@ -74,7 +77,7 @@ def conv(
     >>> conv(x, w, stride=2, padding=1)
     array([[[210., 432.,  54.]]])
     """
-    options = stride, padding, dilation, groups, padding_mode, padding_value, algorithm
+    options = stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
     y = _call(_CONV, x, _flipped("w", w) if flip else w, options, out)
     return y if bias is None else _add_bias(y, bias)
 
@@ -93,6 +96,7 @@ def conv_input_grad(
     flip: bool = False,
     out: Array | None = None,
     algorithm: str | None = None,
+    complex_method: str = "3m",
 ) -> Array:
     """Gradient of `conv` with respect to its input.
 
@@ -109,7 +113,7 @@ def conv_input_grad(
     >>> conv_input_grad(gy, w, input_size=5)
     array([[[  0.,   1.,  10., 100.,   0.]]])
     """
-    options = input_size, stride, padding, dilation, groups, padding_mode, padding_value, algorithm
+    options = input_size, stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
     return _call(_INPUT_GRAD, gy, _flipped("w", w) if flip else w, options, out)
 
 
@@ -125,8 +129,10 @@ def conv_weight_grad(
     padding_mode: PaddingMode = "zeros",
     padding_value: complex = 0,
     flip: bool = False,
+    reduce: str = "sum",
     out: Array | None = None,
     algorithm: str | None = None,
+    complex_method: str = "3m",
 ) -> Array:
     """Gradient of `conv` with respect to its weight.
 
@@ -134,6 +140,8 @@ def conv_weight_grad(
     kernel_size: the weight's spatial shape K (an int: the same on every axis); the other shapes leave it open
     when the stride leaves a remainder.
     The other options: as in the call of `conv`.
+    reduce: "sum" over the images; "none" for the gradient of each image, (N, OC, IC/groups, *K), whose numbers do not
+    depend on the images beside it; "sqnorm" for the squared norm of each, (N,), without storing them.
     Returns gw: (OC, IC/groups, *K); each entry sums N * prod(O) products in blocks, so that the error does not
     grow with their number; bound in `plan_for(...).error_bound`.
     Raises GeometryError where the shapes describe no convolution, UnsupportedError for other dtypes.
@@ -143,7 +151,9 @@ def conv_weight_grad(
     >>> conv_weight_grad(gy, x, kernel_size=3)
     array([[[321., 432., 543.]]])
     """
-    options = kernel_size, stride, padding, dilation, groups, padding_mode, padding_value, algorithm
+    options = kernel_size, stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
+    if reduce != "sum":
+        return _per_image(gy, x, options, reduce, flip, out)
     if flip:
         gw = _call(_WEIGHT_GRAD, gy, x, options, out if out is None else _flipped("out", out))
         return _flipped("gw", gw)
@@ -154,7 +164,7 @@ def conv_bias_grad(gy: ArrayLike, *, out: Array | None = None) -> Array:
     """Gradient of `conv` with respect to its bias: the sum of `gy` over images and positions.
 
     gy: (N, OC, *O) gradient of the loss by the output.
-    Returns gb: (OC,), dtype of gy; summed pairwise in float64.
+    Returns gb: (OC,), dtype of gy; summed pairwise in 64 bits, integers exactly.
     Raises GeometryError where gy has no channel axis, UnsupportedError for other dtypes.
     Source: `definition.bias_grad`.
 
@@ -164,8 +174,11 @@ def conv_bias_grad(gy: ArrayLike, *, out: Array | None = None) -> Array:
     gy = check_gy(as_array("gy", gy))
     shape, dtype = (gy.shape[1],), common_dtype(gy)
     gb = np.empty(shape, dtype) if out is None else check_out(out, shape, dtype, {"gy": gy})
+    if dtype.kind in "iu":
+        check_range("gy", gy, gy.size // max(1, gy.shape[1]), dtype)
     # one image at a time, so that NumPy's pairwise sum runs along positions and then along images
-    per_image = gy.sum(axis=tuple(range(2, gy.ndim)), dtype=np.float64)
+    wide = {"f": np.float64, "c": np.complex128}.get(dtype.kind, dtype)
+    per_image = gy.sum(axis=tuple(range(2, gy.ndim)), dtype=wide)
     gb[...] = np.ascontiguousarray(per_image.T).sum(axis=1)
     return gb
 
@@ -185,6 +198,7 @@ def conv_transpose(
     flip: bool = False,
     out: Array | None = None,
     algorithm: str | None = None,
+    complex_method: str = "3m",
 ) -> Array:
     """Transposed convolution: the input gradient of `conv`, used forwards, for instance to enlarge an image.
 
@@ -203,7 +217,7 @@ def conv_transpose(
     >>> conv_transpose(x, w, stride=3, output_size=7)
     array([[[  1.,  10., 100.,   2.,  20., 200.,   0.]]])
     """
-    options = output_size, stride, padding, dilation, groups, padding_mode, padding_value, algorithm
+    options = output_size, stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
     y = _call(_TRANSPOSE, x, _flipped("w", w) if flip else w, options, out)
     return y if bias is None else _add_bias(y, bias)
 
@@ -215,6 +229,7 @@ def plan_for(
     dtype: DTypeLike = "float32",
     algorithm: str | None = None,
     workspace_limit: int = WORKSPACE_LIMIT,
+    complex_method: str = "3m",
 ) -> Plan:
     """How a call would be computed, without computing it; `print` it.
 
@@ -229,7 +244,11 @@ def plan_for(
     """
     if isinstance(geometry, str):
         geometry = spelling.parse(geometry)
-    return choose(role, geometry, dtype_name(dtype), Machine.here(), algorithm, workspace_limit, tuned.here())
+    name = dtype_name(dtype)
+    if name in integers.DTYPES:
+        name = integers.result_dtype(np.dtype(name)).name
+    product = Product(complex_method, role != "forward") if name in REAL else None
+    return choose(role, geometry, name, Machine.here(), algorithm, workspace_limit, tuned.here(), product)
 
 
 def compute(
@@ -239,8 +258,21 @@ def compute(
 
     a, b: (x, w) for "forward", (gy, w) for "input_grad", (gy, x) for "weight_grad", of the geometry's shapes.
     """
-    plan = choose(role, geometry, common_dtype(a, b).name, Machine.here(), algorithm, tuning=tuned.here())
+    plan = _plan(role, geometry, a, b, "3m", False, algorithm)
     return execute(plan, a, b, _result(plan, out, dict(zip(_ARGUMENTS[role], (a, b), strict=True))))
+
+
+def _plan(
+    role: str, geometry: Geometry, a: Array, b: Array, complex_method: str, conjugate: bool, algorithm: str | None
+) -> Plan:
+    """The plan for two arrays; `conjugate` is for gradients."""
+    if complex_method not in METHODS:
+        raise UnsupportedError("complex_method", complex_method, "is no way to multiply here", " or ".join(METHODS))
+    if geometry.fill != 0 and role != "input_grad":
+        check_fill(geometry.fill, a if role == "forward" else b)
+    dtype = common_dtype(a, b)
+    product = product_of(a.dtype, b.dtype, complex_method, conjugate) if dtype.kind == "c" else None
+    return choose(role, geometry, dtype.name, Machine.here(), algorithm, tuning=tuned.here(), product=product)
 
 
 _RESULT_SHAPE = {"forward": "output_shape", "input_grad": "input_shape", "weight_grad": "weight_shape"}
@@ -254,12 +286,13 @@ class _Function:
     role: str
     arguments: tuple[str, str]
     geometry: Callable[..., Geometry]
+    conjugates: bool = False  # the second array, so that a gradient is the adjoint
     seen: Seen = field(default_factory=dict)
 
 
 _CONV = _Function("forward", ("x", "w"), forward_geometry)
-_INPUT_GRAD = _Function("input_grad", ("gy", "w"), input_grad_geometry)
-_WEIGHT_GRAD = _Function("weight_grad", ("gy", "x"), weight_grad_geometry)
+_INPUT_GRAD = _Function("input_grad", ("gy", "w"), input_grad_geometry, conjugates=True)
+_WEIGHT_GRAD = _Function("weight_grad", ("gy", "x"), weight_grad_geometry, conjugates=True)
 _TRANSPOSE = _Function("input_grad", ("x", "w"), transpose_geometry)
 
 
@@ -270,18 +303,38 @@ def _call(function: _Function, a: ArrayLike, b: ArrayLike, options: tuple[Any, .
         return repeated
     names = function.arguments
     a, b = as_array(names[0], a), as_array(names[1], b)
-    *numbers, algorithm = options
+    *numbers, complex_method, algorithm = options
     geometry = _geometry(function.geometry, a.shape, b.shape, *numbers)
-    plan = choose(function.role, geometry, common_dtype(a, b).name, Machine.here(), algorithm, tuning=tuned.here())
+    plan = _plan(function.role, geometry, a, b, complex_method, function.conjugates, algorithm)
     result = execute(plan, a, b, _result(plan, out, {names[0]: a, names[1]: b}))
     remember(function.seen, a, b, options, plan, result)
     return result
 
 
-def _flipped(name: str, value: ArrayLike) -> Array:
-    """`value` with its spatial axes backwards: a view."""
+def _per_image(
+    gy: ArrayLike, x: ArrayLike, options: tuple[Any, ...], reduce: str, flip: bool, out: Array | None
+) -> Array:
+    """The weight gradient of every image, or its squared norm."""
+    if reduce not in samples.REDUCTIONS:
+        raise UnsupportedError("reduce", reduce, "is no way to sum over images", ", ".join(samples.REDUCTIONS))
+    gy, x = as_array("gy", gy), as_array("x", x)
+    *numbers, complex_method, algorithm = options
+    geometry = _geometry(weight_grad_geometry, gy.shape, x.shape, *numbers)
+    plan = _plan("weight_grad", geometry.with_batch(1), gy, x, complex_method, True, algorithm)
+    shape, dtype = (geometry.batch, *geometry.weight_shape), np.dtype(plan.dtype)
+    if reduce == "sqnorm":
+        shape, dtype = shape[:1], samples.norm_dtype(dtype)
+    found = np.empty(shape, dtype) if out is None else check_out(out, shape, dtype, {"gy": gy, "x": x})
+    if reduce == "sqnorm":
+        return samples.squared_norms(plan, gy, x, found)
+    samples.each(plan, gy, x, _flipped("out", found, 3) if flip else found)
+    return found
+
+
+def _flipped(name: str, value: ArrayLike, first: int = 2) -> Array:
+    """`value` with its spatial axes, those from `first`, backwards: a view."""
     array = as_array(name, value)
-    return np.flip(array, tuple(range(2, array.ndim)))
+    return np.flip(array, tuple(range(first, array.ndim)))
 
 
 def _result(plan: Plan, out: Array | None, inputs: dict[str, Array]) -> Array:
@@ -308,5 +361,6 @@ def _remembered(gate: Callable[..., Geometry], *arguments: Any) -> Geometry:
 
 
 def _add_bias(y: Array, bias: ArrayLike) -> Array:
-    y += check_bias(bias, y.shape[1], y.dtype).reshape(-1, *(1,) * (y.ndim - 2))
+    array = check_bias(bias, y)
+    y += array.reshape(-1, *(1,) * (y.ndim - 2)).astype(y.dtype, copy=False)
     return y

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from . import integers
+from .complexes import REAL
 from .errors import GeometryError, UnsupportedError
 
 Array = NDArray[Any]
-DTYPES = ("float32", "float64")
-_NATIVE = {np.dtype(name) for name in DTYPES}
+FLOATS = ("float32", "float64")
+DTYPES = (*FLOATS, *REAL, *integers.DTYPES)
+_NATIVE = {np.dtype(name) for name in FLOATS}
+_ACCEPTED = "float32, float64, complex64, complex128 or integers of 8 to 64 bits"
 
 
 def as_array(argument: str, value: ArrayLike) -> Array:
@@ -29,7 +33,7 @@ def as_array(argument: str, value: ArrayLike) -> Array:
             f"{argument}.dtype",
             array.dtype.name,
             "no kernel computes it",
-            f"{' or '.join(DTYPES)}, as from {argument}.astype('float64')",
+            f"{_ACCEPTED}, as from {argument}.astype('float64')",
         )
     return array
 
@@ -41,15 +45,17 @@ def dtype_name(dtype: DTypeLike) -> str:
     except TypeError:
         name = str(dtype)
     if name not in DTYPES:
-        raise UnsupportedError("dtype", name, "no kernel computes it", " or ".join(DTYPES))
+        raise UnsupportedError("dtype", name, "no kernel computes it", _ACCEPTED)
     return name
 
 
 def common_dtype(*arrays: Array) -> np.dtype[Any]:
-    """The dtype in which arrays meet: float64 if any of them is, native byte order."""
+    """The dtype in which arrays meet, as NumPy promotes, native byte order; integers meet in 64 bits."""
     first = arrays[0].dtype
     if first in _NATIVE and all(array.dtype == first for array in arrays):
         return first
+    if all(array.dtype.kind in "iu" for array in arrays):
+        return integers.result_dtype(*(array.dtype for array in arrays))
     return np.result_type(*(array.dtype.newbyteorder("=") for array in arrays))
 
 
@@ -87,18 +93,45 @@ def _overlap(a: Array, b: Array) -> bool:
         return True
 
 
-def check_bias(bias: ArrayLike, channels: int, dtype: np.dtype[Any]) -> Array:
-    """`bias` as an array of one entry per output channel."""
-    array = as_array("bias", bias)
+def check_bias(bias: ArrayLike, y: Array) -> Array:
+    """`bias` as an array of one entry per channel of `y`, to which it can be added."""
+    array, channels, dtype = as_array("bias", bias), y.shape[1], y.dtype
     if array.shape != (channels,):
         raise GeometryError(
             "bias.shape", array.shape, f"the result has {channels} channels", f"a bias of shape {(channels,)}"
         )
-    if array.dtype.itemsize > dtype.itemsize:
+    if not np.can_cast(array.dtype, dtype, "same_kind") or _digits(array.dtype) > _digits(dtype):
         raise UnsupportedError(
             "bias.dtype", array.dtype.name, f"the result is {dtype.name}", f"{dtype.name}; bias.astype(...)"
         )
+    if dtype.kind in "iu":
+        check_range("bias", array, 1, dtype, beside=integers.magnitude(y))
     return array
+
+
+def check_fill(fill: complex, x: Array) -> None:
+    """Refuse a constant for the padding that is no number of the kind of `x`."""
+    if isinstance(fill, complex) and x.dtype.kind != "c":
+        raise UnsupportedError("padding_value", fill, f"is complex, but x is {x.dtype.name}", "a real number")
+    if x.dtype.kind in "iu" and fill.real != int(fill.real):
+        raise UnsupportedError("padding_value", fill, f"is no whole number, but x is {x.dtype.name}", "a whole number")
+
+
+def check_range(name: str, array: Array, terms: int, dtype: np.dtype[Any], beside: int = 0) -> None:
+    """Refuse integers of which a sum of `terms`, and a number `beside` it, could leave the range of `dtype`."""
+    largest, most = integers.magnitude(array), int(np.iinfo(dtype).max)
+    if terms * largest + beside > most:
+        raise UnsupportedError(
+            name,
+            f"up to {largest}",
+            f"sums can reach {terms * largest + beside}, and {dtype.name} holds {most}",
+            f"smaller numbers, or floats, as from {name}.astype('float64')",
+        )
+
+
+def _digits(dtype: np.dtype[Any]) -> int:
+    """Bytes of a real number."""
+    return dtype.itemsize // (2 if dtype.kind == "c" else 1)
 
 
 def check_gy(gy: Array) -> Array:

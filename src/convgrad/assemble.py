@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from .algorithms.compensated import CompensatedSum
 from .boundary import Run
-from .geometry import Axis, Geometry
+from .geometry import Geometry
 from .pieces import Piece
-from .plan import Plan
+from .plan import Plan, of_batch
 
 Array = NDArray[Any]
 Execute = Callable[[Plan, Array, Array, Array], Array]
@@ -73,7 +73,7 @@ class Assembly:
 def plan(role: str, geometry: Geometry, dtype: str, assembly: Assembly) -> Plan:
     """The plan that runs an assembly."""
     parts = assembly.parts
-    folded = math.prod(_most_stands(axis) for axis in geometry.axes) if role == "input_grad" else 1
+    folded = math.prod(axis.most_stands for axis in geometry.axes) if role == "input_grad" else 1
     bound = max((part.plan.error_bound for part in parts), default=0.0)
     return Plan(
         role=role,
@@ -162,8 +162,7 @@ def _images(part: Part, batch: int) -> Iterator[tuple[slice, Plan]]:
     together = batch if part.piece.in_place else min(batch, part.together)
     for start in range(0, batch, together):
         images = slice(start, min(start + together, batch))
-        geometry = part.plan.geometry.with_batch(images.stop - start)
-        yield images, replace(part.plan, geometry=geometry, operations=2 * geometry.products)
+        yield images, of_batch(part.plan, images.stop - start)
 
 
 def fetch(x: Array, piece: Piece) -> Array:
@@ -219,12 +218,3 @@ def _taps(piece: Piece) -> Any:
 def _last(index: Iterable[slice]) -> Any:
     """The index of the last axes only."""
     return (..., *index)
-
-
-def _most_stands(axis: Axis) -> int:
-    """At how many of the positions that are read one entry stands at most."""
-    stands: dict[int | None, int] = {}
-    for position in axis.read:
-        entry = axis.entry(position)
-        stands[entry] = stands.get(entry, 0) + 1
-    return max((count for entry, count in stands.items() if entry is not None), default=1)

@@ -9,7 +9,9 @@ again one of them, and the rules below close: nothing else is ever needed, at an
     weight_grad(gy, x)   conv(x, v)                  input_grad(gy, v)
 
 With a constant in the padding, conv and weight_grad are linear in x but for a part that does not depend on it; rules
-that stand for a change of x use `geometry.linear`, which has zeros there.
+that stand for a change of x use `geometry.linear`, which has zeros there. Complex numbers follow autograd's convention:
+nothing is conjugated (so `grad` of a real loss is the conjugate of the adjoint), and the gradient by a real array is
+real.
 
 >>> from autograd import grad
 >>> import autograd.numpy as np
@@ -42,7 +44,7 @@ from .geometry import Geometry
 
 try:
     from autograd.extend import defjvp, defvjp, primitive
-    from autograd.numpy import reshape
+    from autograd.numpy import conj, iscomplexobj, real, reshape
 except ImportError:
     raise MissingExtraError("autograd", "autograd", "convgrad.autograd") from None
 
@@ -84,7 +86,7 @@ def conv_input_grad(
 ) -> Array:
     """`convgrad.conv_input_grad`, differentiable by gy and w."""
     options = stride, padding, dilation, groups, padding_mode, padding_value
-    return _input_grad(gy, w, input_grad_geometry(gy.shape, w.shape, input_size, *options))
+    return _input_grad(gy, _conjugate(w), input_grad_geometry(gy.shape, w.shape, input_size, *options))
 
 
 def conv_weight_grad(
@@ -101,7 +103,7 @@ def conv_weight_grad(
 ) -> Array:
     """`convgrad.conv_weight_grad`, differentiable by gy and x."""
     options = stride, padding, dilation, groups, padding_mode, padding_value
-    return _weight_grad(gy, x, weight_grad_geometry(gy.shape, x.shape, kernel_size, *options))
+    return _weight_grad(gy, _conjugate(x), weight_grad_geometry(gy.shape, x.shape, kernel_size, *options))
 
 
 def conv_transpose(
@@ -142,21 +144,30 @@ def _weight_grad(gy: Array, x: Array, geometry: Geometry) -> Array:
     return compute("weight_grad", geometry, as_array("gy", gy), as_array("x", x))
 
 
+def _conjugate(array: Array) -> Array:
+    return conj(array) if iscomplexobj(array) else array
+
+
+def _by(argument: Array, gradient: Array) -> Array:
+    """The gradient by an argument: real where the argument is."""
+    return real(gradient) if iscomplexobj(gradient) and not iscomplexobj(argument) else gradient
+
+
 # reverse mode: `ans` is the result, g (h, v) the gradient by it
 defvjp(
     _forward,
-    lambda ans, x, w, geometry: lambda g: _input_grad(g, w, geometry),
-    lambda ans, x, w, geometry: lambda g: _weight_grad(g, x, geometry),
+    lambda ans, x, w, geometry: lambda g: _by(x, _input_grad(g, w, geometry)),
+    lambda ans, x, w, geometry: lambda g: _by(w, _weight_grad(g, x, geometry)),
 )
 defvjp(
     _input_grad,
-    lambda ans, gy, w, geometry: lambda h: _forward(h, w, geometry.linear),
-    lambda ans, gy, w, geometry: lambda h: _weight_grad(gy, h, geometry.linear),
+    lambda ans, gy, w, geometry: lambda h: _by(gy, _forward(h, w, geometry.linear)),
+    lambda ans, gy, w, geometry: lambda h: _by(w, _weight_grad(gy, h, geometry.linear)),
 )
 defvjp(
     _weight_grad,
-    lambda ans, gy, x, geometry: lambda v: _forward(x, v, geometry),
-    lambda ans, gy, x, geometry: lambda v: _input_grad(gy, v, geometry),
+    lambda ans, gy, x, geometry: lambda v: _by(gy, _forward(x, v, geometry)),
+    lambda ans, gy, x, geometry: lambda v: _by(x, _input_grad(gy, v, geometry)),
 )
 
 # forward mode: each role is linear in each argument, so its derivative is itself at the tangent t

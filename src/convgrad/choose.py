@@ -1,16 +1,18 @@
 """Geometry x dtype x machine x what was measured -> Plan: pure, deterministic, and able to say why.
 
 The choice looks at one image: it depends neither on the batch size nor on the number of threads, so that
-`conv(x)[k]` and `conv(x[k:k+1])` run the same program.
+`conv(x)[k]` and `conv(x[k:k+1])` run the same program. Complex numbers, integers and borders other than zeros become
+plans that hold plans: `complexes`, `integers` and `assemble` say what is in them.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from . import assemble, pieces
+from . import assemble, complexes, integers, pieces
 from .algorithms import ALGORITHMS
+from .complexes import Product
 from .errors import UnsupportedError
 from .geometry import Geometry
 from .machine import Machine
@@ -22,6 +24,18 @@ WORKSPACE_LIMIT = 32 << 20
 REMEMBERED = 4096  # plans of recent problems
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What besides the problem a choice depends on."""
+
+    dtype: str
+    machine: Machine
+    algorithm: str | None
+    workspace_limit: int
+    tuning: Tuning
+    exact: bool = False  # whether only algorithms that do not round whole numbers will do
+
+
 def choose(
     role: str,
     geometry: Geometry,
@@ -30,49 +44,53 @@ def choose(
     algorithm: str | None = None,
     workspace_limit: int = WORKSPACE_LIMIT,
     tuning: Tuning = UNTUNED,
+    product: Product | None = None,
 ) -> Plan:
-    """The plan with the least measured time, else the least estimated; `algorithm` forces one by name."""
+    """The plan with the least measured time, else the least estimated.
+
+    dtype: of the result.   algorithm: forces one by name.   product: how complex numbers are multiplied.
+    """
     if role not in ROLES:
         raise UnsupportedError("role", role, "is none of the three sums", ", ".join(ROLES))
-    return _choose(role, geometry, dtype, machine, algorithm, workspace_limit, tuning)
+    return _choose(role, geometry, Wish(dtype, machine, algorithm, workspace_limit, tuning), product)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _choose(
-    role: str,
-    geometry: Geometry,
-    dtype: str,
-    machine: Machine,
-    algorithm: str | None,
-    workspace_limit: int,
-    tuning: Tuning,
-) -> Plan:
+def _choose(role: str, geometry: Geometry, wish: Wish, product: Product | None) -> Plan:
     if role == "input_grad":
         geometry = geometry.linear  # a constant has no gradient
-    plan, _ = _choose_for_one_image(role, geometry.with_batch(1), dtype, machine, algorithm, workspace_limit, tuning)
+    one = geometry.with_batch(1)
+    if wish.dtype in complexes.REAL:
+        product = product or Product("3m")
+        real = replace(wish, dtype=complexes.REAL[wish.dtype])
+        plans = tuple(_choose_for_one_image(role, g, real)[0] for g in complexes.geometries(role, one, product))
+        return complexes.plan(role, geometry, wish.dtype, product, plans)
+    if wish.dtype in integers.DTYPES:
+        if one.fill != 0:  # limbs of the input are multiplied apart, so a constant must be one of its numbers
+            one = pieces.whole(one)[0].geometry
+        narrow, wide = (
+            _choose_for_one_image(role, one, replace(wish, dtype=dtype, exact=True))[0] for dtype in integers.HOLDS
+        )
+        return integers.plan(role, geometry, wish.dtype, narrow, wide)
+    plan, _ = _choose_for_one_image(role, one, wish)
     return replace(plan, geometry=geometry, operations=2 * geometry.products)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _choose_for_one_image(
-    role: str,
-    geometry: Geometry,
-    dtype: str,
-    machine: Machine,
-    algorithm: str | None,
-    workspace_limit: int,
-    tuning: Tuning,
-) -> tuple[Plan, float]:
-    """The plan, and the seconds that it is estimated to take."""
+def _choose_for_one_image(role: str, geometry: Geometry, wish: Wish) -> tuple[Plan, float]:
+    """The plan for real numbers, and the seconds that it is estimated to take."""
     if not geometry.is_plain:
-        return _assembled(role, geometry, dtype, machine, algorithm, workspace_limit, tuning)
+        return _assembled(role, geometry, wish)
+    algorithm = wish.algorithm
     names = [candidate.name for candidate in ALGORITHMS]
     if algorithm is not None and algorithm not in names:
         raise UnsupportedError("algorithm", algorithm, "has no such name here", ", ".join(names))
     offers: dict[str, Proposal] = {}
     rejected = []
     for candidate in ALGORITHMS:
-        offer = candidate.propose(role, geometry, dtype, machine, workspace_limit)
+        offer = candidate.propose(role, geometry, wish.dtype, wish.machine, wish.workspace_limit)
+        if isinstance(offer, Proposal) and wish.exact and offer.error_scale != "entry":
+            offer = "rounds whole numbers, which must stay exact"
         if isinstance(offer, Proposal):
             offers[candidate.name] = offer
         else:
@@ -80,7 +98,7 @@ def _choose_for_one_image(
             if candidate.name == algorithm:
                 raise UnsupportedError("algorithm", algorithm, offer, f"{', '.join(offers) or 'None'}, or no name")
 
-    measured = tuning.find(role, geometry, dtype, machine) if algorithm is None else None
+    measured = _measured(role, geometry, wish)
     if measured is not None and measured.ranking[0] not in offers:
         measured = None
     best = algorithm or (measured.ranking[0] if measured else min(offers, key=lambda name: offers[name].seconds))
@@ -91,7 +109,7 @@ def _choose_for_one_image(
     plan = Plan(
         role=role,
         geometry=geometry,
-        dtype=dtype,
+        dtype=wish.dtype,
         algorithm=best,
         parameters=taken.parameters,
         workspace_bytes=taken.workspace_bytes,
@@ -104,45 +122,39 @@ def _choose_for_one_image(
     return plan, taken.seconds
 
 
-def _assembled(
-    role: str,
-    geometry: Geometry,
-    dtype: str,
-    machine: Machine,
-    algorithm: str | None,
-    workspace_limit: int,
-    tuning: Tuning,
-) -> tuple[Plan, float]:
+def _assembled(role: str, geometry: Geometry, wish: Wish) -> tuple[Plan, float]:
     """The plan for a border that no algorithm knows: plain convolutions of pieces, cut the quicker way."""
-    measured = tuning.find(role, geometry, dtype, machine) if algorithm is None else None
+    measured = _measured(role, geometry, wish)
     if measured is not None:
-        algorithm = measured.ranking[0]
-    best: tuple[Plan, float] | None = None
-    for way in WAYS:
-        parts: list[assemble.Part] = []
-        seconds = 0.0
-        for piece in way(geometry):
-            one: tuple[str, Geometry, str, Machine] = (role, piece.geometry, dtype, machine)
-            try:
-                plan, its = _choose_for_one_image(*one, algorithm, workspace_limit, tuning)
-            except UnsupportedError:
-                if not parts:
-                    raise
-                # a thin box may be too thin for the algorithm that was asked for; this one computes any
-                plan, its = _choose_for_one_image(*one, "im2col", workspace_limit, tuning)
-            parts.append(assemble.Part(piece, plan))
-            seconds += its
-        assembly = assemble.Assembly(way.__name__, tuple(parts))
-        plan = assemble.plan(role, geometry, dtype, assembly)
-        if measured is not None:
-            plan = replace(plan, why=str(measured), rejected=())
-        seconds += assemble.seconds(assembly, dtype)
-        if plan.workspace_bytes > workspace_limit and way is pieces.whole:
-            continue
-        if best is None or seconds < best[1]:
-            best = plan, seconds
-    assert best is not None
-    return best
+        wish = replace(wish, algorithm=measured.ranking[0])
+    found = [_cut(role, geometry, wish, way(geometry), way.__name__) for way in WAYS]
+    # a copy that is too large is not made, however quick
+    fits = [one for one in found if one[0].workspace_bytes <= wish.workspace_limit]
+    plan, seconds = min(fits or found[-1:], key=lambda one: one[1])
+    if measured is not None:
+        plan = replace(plan, why=str(measured), rejected=())
+    return plan, seconds
+
+
+def _cut(role: str, geometry: Geometry, wish: Wish, cut: tuple[pieces.Piece, ...], way: str) -> tuple[Plan, float]:
+    parts: list[assemble.Part] = []
+    seconds = 0.0
+    for piece in cut:
+        try:
+            plan, its = _choose_for_one_image(role, piece.geometry, wish)
+        except UnsupportedError:
+            if not parts:
+                raise
+            # a thin box may be too thin for the algorithm that was asked for; this one computes any
+            plan, its = _choose_for_one_image(role, piece.geometry, replace(wish, algorithm="im2col"))
+        parts.append(assemble.Part(piece, plan))
+        seconds += its
+    assembly = assemble.Assembly(way, tuple(parts))
+    return assemble.plan(role, geometry, wish.dtype, assembly), seconds + assemble.seconds(assembly, wish.dtype)
+
+
+def _measured(role: str, geometry: Geometry, wish: Wish) -> Measured | None:
+    return wish.tuning.find(role, geometry, wish.dtype, wish.machine) if wish.algorithm is None else None
 
 
 def _against(name: str, offer: Proposal, taken: Proposal, measured: Measured | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -109,6 +110,14 @@ class Axis:
         if self.mode != "zeros":
             return self.output * self.kernel
         return sum(len(self.readers(tap)) for tap in range(self.kernel))
+
+    @property
+    def most_stands(self) -> int:
+        """At how many of the positions that are read one entry of the input stands at most."""
+        if self.mode in boundary.CONSTANT:
+            return 1
+        stands = Counter(self.entry(position) for position in self.read)
+        return max(stands.values())
 
     @property
     def clips(self) -> bool:

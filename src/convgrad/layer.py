@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .api import conv, conv_bias_grad, conv_input_grad, conv_weight_grad
 from .arguments import Padding, PaddingMode, PerAxis, entries, padding_constant, padding_modes, per_axis
-from .arrays import as_array, dtype_name
+from .arrays import FLOATS, as_array, dtype_name
+from .complexes import REAL
 from .errors import GeometryError, UnsupportedError
 from .geometry import check_groups, whole
 
 Array = NDArray[Any]
 
+PARAMETERS = (*FLOATS, *REAL)
 INITS = ("torch", "he", "glorot", "lecun")
 
 
@@ -28,7 +30,7 @@ class Conv:
     init: "torch" (uniform within 1/sqrt(fan_in), what PyTorch starts with), "he" (normal, variance 2/fan_in, for
     ReLU), "glorot" (uniform, variance 2/(fan_in + fan_out)) or "lecun" (normal, variance 1/fan_in); the bias
     starts uniform within 1/sqrt(fan_in) for "torch" and at zero for the others.
-    rng: a NumPy Generator or a seed.   dtype: "float32" or "float64".
+    rng: a NumPy Generator or a seed.   dtype: "float32", "float64", "complex64" or "complex128".
     Attributes: weight (OC, IC/groups, *K), bias (OC,) or None, and after `backward` weight_grad and bias_grad.
     Raises GeometryError for numbers that describe no layer.
 
@@ -69,13 +71,15 @@ class Conv:
             accepted = f"one int per axis, as in ({kernel_size}, {kernel_size})"
             raise GeometryError("kernel_size", kernel_size, rule, accepted)
         dtype = dtype_name(dtype)
+        if dtype not in PARAMETERS:
+            raise UnsupportedError("dtype", dtype, "no weight is trained in it", ", ".join(PARAMETERS))
         padding_constant(padding_value, padding_modes(padding_mode, len(sizes)))
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.padding_mode, self.padding_value = padding_mode, padding_value
         shape = (out_channels, in_channels // groups, *per_axis("kernel_size", kernel_size, len(sizes)))
         rng = np.random.default_rng(rng)
-        self.weight: Array = initial_weight(shape, groups, init, rng).astype(dtype)
-        self.bias: Array | None = initial_bias(shape, init, rng).astype(dtype) if bias else None
+        self.weight: Array = _drawn(lambda: initial_weight(shape, groups, init, rng), dtype)
+        self.bias: Array | None = _drawn(lambda: initial_bias(shape, init, rng), dtype) if bias else None
         self.weight_grad: Array | None = None
         self.bias_grad: Array | None = None
         self._x: Array | None = None
@@ -110,6 +114,13 @@ class Conv:
     def _options(self) -> dict[str, Any]:
         names = ("stride", "padding", "dilation", "groups", "padding_mode", "padding_value")
         return {name: getattr(self, name) for name in names}
+
+
+def _drawn(draw: Callable[[], Array], dtype: str) -> Array:
+    """What `draw` returns as `dtype`; complex numbers share its variance between their parts."""
+    if not dtype.startswith("complex"):
+        return draw().astype(dtype)
+    return ((draw() + 1j * draw()) / math.sqrt(2)).astype(dtype)
 
 
 def initial_weight(shape: tuple[int, ...], groups: int, init: str, rng: np.random.Generator) -> Array:

@@ -6,14 +6,19 @@ A plan is what `plan_for` returns, what `execute` runs and what caches use as a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .geometry import Geometry
 from .spelling import spell
 
+# bytes of an entry; integers are counted as the 64 bits in which they meet
+ITEMSIZE = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16, "int64": 8, "uint64": 8}
 ROLES = ("forward", "input_grad", "weight_grad")
 # what an error bound is relative to; norms are Euclidean, over what one entry of the result sums
 ERROR_SCALES = {"entry": "definition(|a|, |b|)", "norm": "norm(a) norm(b)"}
+
+
+MOST_BATCHES = 4096  # plans of other batches that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Plan:
         """Bytes of the three arrays, each counted once: the least that must move."""
         g = self.geometry
         shapes = (g.input_shape, g.weight_shape, g.output_shape)
-        return sum(map(math.prod, shapes)) * (4 if self.dtype == "float32" else 8)
+        return sum(map(math.prod, shapes)) * ITEMSIZE[self.dtype]
 
     def __str__(self) -> str:
         rows = [
@@ -70,6 +75,24 @@ class Plan:
         rows += [("not taken", f"{other.algorithm}: {other.reason}") for other in self.rejected]
         title = f"{self.role}  {spell(self.geometry)}  {self.dtype}"
         return "\n".join([title, *(f"  {label:<12} {text}" for label, text in rows)])
+
+
+# plans for other batches, by the identity of the plan, which they keep alive
+_of_batches: dict[tuple[int, int], tuple[Plan, Plan]] = {}
+
+
+def of_batch(plan: Plan, batch: int) -> Plan:
+    """The same real plan for another number of images: nothing in it was decided by their number."""
+    if plan.geometry.batch == batch:
+        return plan
+    known = _of_batches.get((id(plan), batch))
+    if known is None:
+        if len(_of_batches) >= MOST_BATCHES:
+            _of_batches.clear()
+        geometry = plan.geometry.with_batch(batch)
+        known = plan, replace(plan, geometry=geometry, operations=2 * geometry.products)
+        _of_batches[id(plan), batch] = known
+    return known[1]
 
 
 def quantity(number: float, step: int = 1000) -> str:

@@ -40,4 +40,6 @@ class Algorithm:
     propose: Propose
     run: Run
     ready: Callable[[Plan], Ready | None] = lambda plan: None  # where repeated calls can be quicker than `run`
+    # for a weight gradient of one image, that of so many images as groups of one, if it has the same bits for each
+    stacked: Callable[[Plan, int], Plan | None] = lambda plan, images: None
     piecewise: Piecewise | None = None  # where the bits of a result do not depend on what else is computed

@@ -180,6 +180,30 @@ def ready(plan: Plan) -> Ready | None:
     return small.prepare(kernel, element, target, launches, shapes, searched)
 
 
+def stacked(plan: Plan, images: int) -> Plan | None:
+    """Images as groups of one, where an image is one tile: then each is summed as if it were alone."""
+    parameters = plan.parameters
+    assert isinstance(parameters, Steps)
+    ((walk, layout),) = parameters.steps
+    panels = layout.panels if isinstance(layout, OuterLayout) else layout
+    if panels.tile != walk.output:
+        return None
+    many = _many_groups(parameters, images)
+    return replace(
+        plan, geometry=_as_groups(plan.geometry, images), parameters=many, operations=plan.operations * images
+    )
+
+
+@functools.lru_cache(maxsize=MOST_PREPARED)
+def _many_groups(parameters: Steps, images: int) -> Steps:
+    return replace(parameters, walked=_as_groups(parameters.walked, images))
+
+
+def _as_groups(g: Geometry, images: int) -> Geometry:
+    ic, oc, groups = (images * number for number in (g.in_channels, g.out_channels, g.groups))
+    return replace(g, in_channels=ic, out_channels=oc, groups=groups)
+
+
 def _contiguous(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """The strides of a contiguous array."""
     return tuple(itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
@@ -292,4 +316,5 @@ def _plain(array: Array, dtype: np.dtype[np.generic]) -> Array:
 
 
 # an output's terms are added in one order wherever it lies, so that it may be computed alone
-SHIFTED = Algorithm("shifted", propose, run, ready, Piecewise(lambda plan: (1,) * (plan.geometry.rank + 1)))
+_ANYWHERE = Piecewise(lambda plan: (1,) * (plan.geometry.rank + 1))
+SHIFTED = Algorithm("shifted", propose, run, ready, stacked, _ANYWHERE)

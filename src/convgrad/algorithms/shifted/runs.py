@@ -22,6 +22,7 @@ from .record import AXES
 MOST_RANGES = 16
 LEAST_ITEMS = 16  # of the outer kernel: fewer blocks than these are cut into ranges of tiles
 TOTALS_BYTES = 8 << 20
+ADDED_TOGETHER = 16 << 10  # entries of the totals of several groups that are added up at a time
 
 Strides = tuple[int, ...]
 
@@ -149,8 +150,13 @@ def run_weight(weight: WeightLaunch, kernel: Kernel, gy: Array, x: Array, gw: Ar
     for block in range(blocks):
         part = target[:, :, block * weight.channels_together : (block + 1) * weight.channels_together]
         found = totals[:, block, :, 0, :, : part.shape[2] * taps]
-        for group in range(groups):
-            part[group] = _added(found[group]).reshape(part.shape[1:])
+        if found.shape[1] == 1:
+            part[...] = found[:, 0].reshape(part.shape)
+            continue
+        together = max(1, ADDED_TOGETHER // (rows * found.shape[-1]))
+        for start in range(0, groups, together):
+            some = slice(start, start + together)
+            part[some] = _added(np.moveaxis(found[some], 1, 0)).reshape(part[some].shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,15 +236,13 @@ def _outer_ranges(g: Geometry, layout: OuterLayout) -> int:
 def totals_bytes(g: Geometry, layout: Layout, itemsize: int) -> int:
     """Bytes that the totals of all items take, and the sum that adds them up."""
     ranges = _most_ranges(g, layout, itemsize)
-    adding = 7 * g.out_channels_per_group * _total_pitch(layout, math.prod(g.kernel_size)) if ranges > 1 else 0
+    entries = g.out_channels_per_group * _total_pitch(layout, math.prod(g.kernel_size))
+    adding = 7 * max(entries, min(ADDED_TOGETHER, g.groups * entries)) if ranges > 1 else 0
     return (2 * ranges * _entries(g, layout) + adding) * itemsize
 
 
 def _added(totals: Array) -> Array:
     """The sum over the first axis, in order."""
-    if len(totals) == 1:
-        first: Array = totals[0]
-        return first
     total = CompensatedSum(totals.shape[1:], totals.dtype)
     for found in totals:
         total.add(found.copy())
