@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from dask_strategies import Chunked, chunked, options
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from oracles import DEFINITIONS, Array, Problem, assert_same
 from peers import peer
 from strategies import whole_numbers
@@ -79,7 +80,8 @@ def test_forward_and_input_gradient_have_the_bits_of_the_result_in_memory(c: Chu
 @given(chunked(max_rank=4, real=True))
 def test_products_of_blas_keep_their_bits_because_whole_tiles_are_computed(algorithm: str, c: Chunked) -> None:
     try:
-        whole_plan("forward", c.problem.geometry, "float32", algorithm)
+        for role in ("forward", "input_grad"):
+            whole_plan(role, c.problem.geometry, "float32", algorithm)
     except UnsupportedError:  # a part of the problem has one tap
         algorithm = "im2col"
     y, gx, _ = lazy(c, algorithm)
@@ -138,6 +140,27 @@ def test_transposed_convolution_is_the_input_gradient_used_forwards() -> None:
     named = options(p.geometry)
     y = cd.conv_transpose(cut(p.gy, (1, 4, 2, 3)), p.w, np.arange(4.0), output_size=(9, 8), **named)
     assert_same(y.compute(), cg.conv_transpose(p.gy, p.w, np.arange(4.0), output_size=(9, 8), **named))
+
+
+@given(chunked(real=True), st.sampled_from(["3m", "4m"]), st.sampled_from(["both", "x", "w"]))
+def test_complex_numbers_have_the_bits_of_the_result_in_memory(c: Chunked, method: str, which: str) -> None:
+    p, g = c.problem, c.problem.geometry
+    i = np.complex64(1j) if p.x.dtype == np.float32 else 1j
+    x, w, gy = (
+        (array + i * array[::-1]) if which in ("both", name) else array
+        for name, array in zip("xwx", (p.x, p.w, p.gy), strict=True)
+    )
+    named = {**options(g), "complex_method": method}
+    plain = [whole_plan(role, g, p.x.dtype.name).algorithm for role in ("forward", "input_grad")]
+    y, gx, gw = dask.compute(
+        cd.conv(cut(x, c.x), w, **named),
+        cd.conv_input_grad(cut(gy, c.gy), w, input_size=g.input_size, **named),
+        cd.conv_weight_grad(cut(gy, c.gy), cut(x, c.x), kernel_size=g.kernel_size, **named),
+    )
+    assert_same(y, cg.conv(x, w, **named, algorithm=plain[0]))
+    assert_same(gx, cg.conv_input_grad(gy, w, input_size=g.input_size, **named, algorithm=plain[1]))
+    expected = cg.conv_weight_grad(gy, x, kernel_size=g.kernel_size, **named)
+    assert gw.dtype == expected.dtype and np.abs(gw - expected).max() <= 1e-3
 
 
 def test_a_worked_example_spells_its_windows_across_chunks() -> None:
@@ -290,8 +313,12 @@ def test_wrong_arguments_are_refused_before_anything_is_computed() -> None:
     x, w = da.zeros((1, 2, 9), chunks=3), np.zeros((4, 3, 3))
     with pytest.raises(GeometryError, match=r"w\.shape = \(4, 3, 3\): holds 3 channels per group"):
         cd.conv(x, w)
-    with pytest.raises(UnsupportedError, match=r"x\.dtype = 'int64': no kernel computes it"):
-        cd.conv(x.astype(int), w)
+    with pytest.raises(UnsupportedError, match=r"x\.dtype = 'bool': no kernel computes it"):
+        cd.conv(x.astype(bool), w)
+    with pytest.raises(UnsupportedError, match=r"x\.dtype = 'int64': whether sums of integers fit .* accepted: x\.ast"):
+        cd.conv(x.astype(int), np.zeros((4, 2, 3)))
+    with pytest.raises(UnsupportedError, match="complex_method = '5m': is no way to multiply here"):
+        cd.conv(x, np.zeros((4, 2, 3)), complex_method="5m")
     with pytest.raises(GeometryError, match=r"chunks = \(1, 2\): do not cut a result of shape \(1, 4, 7\)"):
         cd.conv(x, np.zeros((4, 2, 3)), chunks=(1, 2))
     with pytest.raises(GeometryError, match=r"bias\.shape = \(3,\): the result has 4 channels"):

@@ -116,11 +116,11 @@ def run(plan: Plan, a: Array, b: Array, out: Array, execute: Execute) -> None:
     if plan.role == "weight_grad":
         _sum_over_images(plan, products, a, b, out, execute)
         return
-    weights = _parts(b, products.product, second=True)
+    weights = parts_of(b, products.product, second=True)
     for start in range(0, len(a), products.together):
         images = slice(start, start + products.together)
         found = out[images]
-        _combine(_multiply(products, a[images], weights, found.shape, execute), products.product, found)
+        combine(_multiply(products, a[images], weights, found.shape, execute), products.product, found)
         if products.product.method == "3m" and not np.isfinite(found.sum()):
             _again(plan, products, a[images], b, found, execute)
 
@@ -129,7 +129,7 @@ def _multiply(
     products: Products, a: Array, weights: dict[str, Array], shape: tuple[int, ...], execute: Execute
 ) -> list[Array]:
     """The real convolutions of some images."""
-    parts, found = _parts(a, products.product, second=False), []
+    parts, found = parts_of(a, products.product, second=False), []
     for one, (first, second) in zip(products.plans, FACTORS[products.product.method], strict=True):
         result = np.empty(shape, one.dtype)
         found.append(execute(of_batch(one, len(a)), parts[first], weights[second], result))
@@ -140,11 +140,11 @@ def _again(plan: Plan, products: Products, a: Array, b: Array, out: Array, execu
     """By 4m, those images that are not finite."""
     exact = replace(products.product, method="4m")
     every = replace(products, product=exact, plans=_for_4m(plan.role, plan.geometry, products))
-    weights = _parts(b, exact, second=True)
+    weights = parts_of(b, exact, second=True)
     for n in range(len(a)):
         if not np.isfinite(out[n].sum()):
             found = _multiply(every, a[n : n + 1], weights, (1, *out.shape[1:]), execute)
-            _combine(found, exact, out[n : n + 1])
+            combine(found, exact, out[n : n + 1])
 
 
 def _for_4m(role: str, geometry: Geometry, products: Products) -> tuple[Plan, ...]:
@@ -159,18 +159,18 @@ def _sum_over_images(plan: Plan, products: Products, gy: Array, x: Array, gw: Ar
     totals = [CompensatedSum(gw.shape, np.dtype(one.dtype)) for one in products.plans]
     for start in range(0, len(gy), products.together):
         images = slice(start, start + products.together)
-        parts = _parts(x[images], products.product, second=True)
+        parts = parts_of(x[images], products.product, second=True)
         found = _multiply(products, gy[images], parts, gw.shape, execute)
         for total, one in zip(totals, found, strict=True):
             total.add(one)
-    _combine([total.value() for total in totals], products.product, gw)
+    combine([total.value() for total in totals], products.product, gw)
     if products.product.method == "3m" and not np.isfinite(gw.sum()):
         product = replace(products.product, method="4m")
         again = replace(products, product=product, plans=_for_4m(plan.role, plan.geometry, products))
         _sum_over_images(plan, again, gy, x, gw, execute)
 
 
-def _parts(array: Array, product: Product, second: bool) -> dict[str, Array]:
+def parts_of(array: Array, product: Product, second: bool) -> dict[str, Array]:
     """The real arrays that stand for a complex one, by their names in `FACTORS`."""
     if array.dtype.kind != "c":
         return {"all": array}
@@ -182,7 +182,7 @@ def _parts(array: Array, product: Product, second: bool) -> dict[str, Array]:
     return found
 
 
-def _combine(found: list[Array], product: Product, out: Array) -> None:
+def combine(found: list[Array], product: Product, out: Array) -> None:
     """A complex result from its real products; those with one second imaginary part change sign with the conjugate."""
     sign = -1 if product.conjugate else 1
     with np.errstate(all="ignore"):

@@ -15,13 +15,14 @@ from ..arguments import (
     transpose_geometry,
     weight_grad_geometry,
 )
-from ..arrays import as_array, check_bias, common_dtype
+from ..arrays import as_array, check_bias
 from ..errors import GeometryError, UnsupportedError
 from ..geometry import Geometry
-from ..piecewise import whole_plan
+from ..plan import Plan
 from .cuts import Chunks, channel_chunks, input_chunks, output_chunks
 from .graph import data_array, weight_grad_array
 from .libraries import DaskArray, as_dask, normalized_chunks
+from .numbers import computed
 
 
 def conv(
@@ -38,6 +39,7 @@ def conv(
     flip: bool = False,
     chunks: Any = None,
     algorithm: str | None = None,
+    complex_method: str = "3m",
 ) -> DaskArray:
     """`convgrad.conv` of chunked arrays, lazily, with the bits of the result in memory.
 
@@ -56,13 +58,17 @@ def conv(
     """
     x, w = _array("x", x), _weight(w, flip)
     g = forward_geometry(x.shape, w.shape, stride, padding, dilation, groups, padding_mode, padding_value)
-    plan = whole_plan("forward", g, _dtype(x, w), algorithm)
     channels = w.chunks[0]
     if len(channels) == 1 and g.groups > 1:
         channels = channel_chunks(x.chunks[1], g.in_channels_per_group, g.out_channels_per_group, g.out_channels)
     spatial = (output_chunks(axis, cut) for axis, cut in zip(g.axes, x.chunks[2:], strict=True))
     default = (x.chunks[0], channels, *spatial)
-    y = data_array(plan, x, w, _chunks(chunks, default, g.output_shape, plan.dtype))
+    cut = _chunks(chunks, default, g.output_shape, x.dtype)
+
+    def build(plan: Plan, x: DaskArray, w: DaskArray) -> DaskArray:
+        return data_array(plan, x, w, cut)
+
+    y = computed("forward", g, {"x": x, "w": w}, build, algorithm, complex_method, conjugate=False)
     return _add_bias(y, bias)
 
 
@@ -80,6 +86,7 @@ def conv_input_grad(
     flip: bool = False,
     chunks: Any = None,
     algorithm: str | None = None,
+    complex_method: str = "3m",
 ) -> DaskArray:
     """`convgrad.conv_input_grad` of chunked arrays, lazily, with the bits of the result in memory.
 
@@ -96,7 +103,7 @@ def conv_input_grad(
     g = input_grad_geometry(
         gy.shape, w.shape, input_size, stride, padding, dilation, groups, padding_mode, padding_value
     )
-    return _input_grad(g, gy, w, chunks, algorithm)
+    return _input_grad(g, {"gy": gy, "w": w}, chunks, algorithm, complex_method, conjugate=True)
 
 
 def conv_transpose(
@@ -114,6 +121,7 @@ def conv_transpose(
     flip: bool = False,
     chunks: Any = None,
     algorithm: str | None = None,
+    complex_method: str = "3m",
 ) -> DaskArray:
     """`convgrad.conv_transpose` of chunked arrays, lazily, with the bits of the result in memory.
 
@@ -129,7 +137,8 @@ def conv_transpose(
     g = transpose_geometry(
         x.shape, w.shape, output_size, stride, padding, dilation, groups, padding_mode, padding_value
     )
-    return _add_bias(_input_grad(g, x, w, chunks, algorithm), bias)
+    y = _input_grad(g, {"x": x, "w": w}, chunks, algorithm, complex_method, conjugate=False)
+    return _add_bias(y, bias)
 
 
 def conv_weight_grad(
@@ -145,6 +154,7 @@ def conv_weight_grad(
     padding_value: complex = 0,
     flip: bool = False,
     algorithm: str | None = None,
+    complex_method: str = "3m",
 ) -> DaskArray:
     """`convgrad.conv_weight_grad` of chunked arrays, lazily: a sum over chunks of gy in a tree of fixed order.
 
@@ -163,20 +173,35 @@ def conv_weight_grad(
     g = weight_grad_geometry(
         gy.shape, x.shape, kernel_size, stride, padding, dilation, groups, padding_mode, padding_value
     )
-    plan = whole_plan("weight_grad", g, _dtype(gy, x), algorithm)
     columns = x.chunks[1] if g.groups == 1 else (g.in_channels_per_group,)
-    gw = weight_grad_array(plan, gy, x, (gy.chunks[1], columns, *((size,) for size in g.kernel_size)))
+    cut = (gy.chunks[1], columns, *((size,) for size in g.kernel_size))
+
+    def build(plan: Plan, gy: DaskArray, x: DaskArray) -> DaskArray:
+        return weight_grad_array(plan, gy, x, cut)
+
+    gw = computed("weight_grad", g, {"gy": gy, "x": x}, build, algorithm, complex_method, conjugate=True)
     return _flipped(gw) if flip else gw
 
 
-def _input_grad(g: Geometry, gy: DaskArray, w: DaskArray, chunks: Any, algorithm: str | None) -> DaskArray:
-    plan = whole_plan("input_grad", g, _dtype(gy, w), algorithm)
+def _input_grad(
+    g: Geometry,
+    arrays: dict[str, DaskArray],
+    chunks: Any,
+    algorithm: str | None,
+    complex_method: str,
+    conjugate: bool,
+) -> DaskArray:
+    gy, w = arrays.values()
     channels = w.chunks[1] if g.groups == 1 else (g.in_channels,)
     if g.groups > 1:
         channels = channel_chunks(gy.chunks[1], g.out_channels_per_group, g.in_channels_per_group, g.in_channels)
     spatial = (input_chunks(axis, cut) for axis, cut in zip(g.axes, gy.chunks[2:], strict=True))
-    default = (gy.chunks[0], channels, *spatial)
-    return data_array(plan, gy, w, _chunks(chunks, default, g.input_shape, plan.dtype))
+    cut = _chunks(chunks, (gy.chunks[0], channels, *spatial), g.input_shape, gy.dtype)
+
+    def build(plan: Plan, gy: DaskArray, w: DaskArray) -> DaskArray:
+        return data_array(plan, gy, w, cut)
+
+    return computed("input_grad", g, arrays, build, algorithm, complex_method, conjugate)
 
 
 def _array(argument: str, array: Any) -> DaskArray:
@@ -199,11 +224,7 @@ def _flipped(w: Any) -> Any:
     return w[(..., *(slice(None, None, -1),) * (w.ndim - 2))]
 
 
-def _dtype(*arrays: DaskArray) -> str:
-    return common_dtype(*(np.empty(0, array.dtype) for array in arrays)).name
-
-
-def _chunks(asked: Any, default: tuple[Chunks, ...], shape: tuple[int, ...], dtype: str) -> tuple[Chunks, ...]:
+def _chunks(asked: Any, default: tuple[Chunks, ...], shape: tuple[int, ...], dtype: Any) -> tuple[Chunks, ...]:
     """The chunks of a result of this shape."""
     if asked is None:
         return default
@@ -217,4 +238,5 @@ def _chunks(asked: Any, default: tuple[Chunks, ...], shape: tuple[int, ...], dty
 def _add_bias(y: DaskArray, bias: Any) -> DaskArray:
     if bias is None:
         return y
-    return y + check_bias(bias, y.shape[1], y.dtype).astype(y.dtype).reshape(-1, *(1,) * (y.ndim - 2))
+    array = check_bias(bias, np.empty((0, *y.shape[1:]), y.dtype))
+    return y + array.astype(y.dtype).reshape(-1, *(1,) * (y.ndim - 2))
