@@ -252,6 +252,14 @@ def test_a_volume_gets_sharper_and_the_slabs_do_not_show(tmp_path: Path, monkeyp
     assert after < 0.75 * before
 
 
+def test_a_psf_that_moves_no_light_gives_the_picture_back(tmp_path: Path) -> None:
+    psf = np.zeros((4, 3))  # of even length: its middle is entry 2
+    psf[2, 1] = 1
+    picture = scene_of((20, 30))
+    sharp = runs.deblur(lazy(picture), psf, tmp_path / "work", runs.Method(steps=1)).planes.compute()[0, 0]
+    assert np.abs(sharp - picture).max() < 1e-4
+
+
 def test_a_blind_run_gets_closer_to_the_psf(tmp_path: Path) -> None:
     psf, guess = psfs.gaussian((0.8, 1.2, 1.0)), psfs.gaussian((0.8, 1.2, 1.0)).copy()
     guess = psfs.normalized(guess**0.6)  # wider, as large
