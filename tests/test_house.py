@@ -26,7 +26,7 @@ LAYERS = [
         "arrays",
         "repeats",
         "samples",
-        "api",
+        "api", "derivatives", "gram", "operators",
         "layer",
         "autograd",
         "explanation",
@@ -46,7 +46,7 @@ OPTIONAL = {
     "llvmlite": {"jit"},
     "torch": {"bench"},
     "jax": {"bench"},
-    "scipy": {"bench"},
+    "scipy": {"bench", "operators"},
 }
 NEVER = {"sklearn", "matplotlib"}
 
