@@ -61,7 +61,8 @@ class ConvOperator(_Operator):
     options: those of `conv`; a constant in the padding is refused, because it is not linear.
     A vector is an input (N, IC, *I) as one axis; the result is an output (N, OC, *O) as one. `matmat` takes columns as
     further images, in one convolution. Attributes: input_shape, output_shape, and those of a LinearOperator.
-    Raises GeometryError where the shapes describe no convolution. Source: `definition.forward`, `definition.input_grad`.
+    Raises GeometryError where the shapes describe no convolution.
+    Source: `definition.forward` and `definition.input_grad`.
 
     >>> A = ConvOperator(np.array([[[1., 10, 100]]]), input_size=5)
     >>> A @ np.array([1., 2, 3, 4, 5])
@@ -87,12 +88,12 @@ class ConvOperator(_Operator):
 
     def _matmat(self, x: Array) -> Array:
         y = conv(_images(x, self.input_shape), self.w, **self._options)
-        return y.reshape(x.shape[1], -1).T
+        return y.reshape(x.shape[1], self.shape[0]).T
 
     def _rmatmat(self, y: Array) -> Array:
         gy = _images(y, self.output_shape)
         gx = conv_input_grad(gy, self.w, input_size=self.input_shape[2:], **self._options)
-        return gx.reshape(y.shape[1], -1).T
+        return gx.reshape(y.shape[1], self.shape[1]).T
 
     def norm_bound(self) -> float:
         """An upper bound of the operator's norm, its largest singular value: steps below 2/bound**2 converge.
@@ -115,17 +116,18 @@ class WeightOperator(_Operator):
     options: those of `conv`; a constant in the padding is refused, because it is not linear.
     A vector is a weight (OC, IC/groups, *K) as one axis; the result is an output (N, OC, *O) as one.
     Attributes: weight_shape, output_shape, and those of a LinearOperator.
-    Raises GeometryError where the shapes describe no convolution. Source: `definition.forward`, `definition.weight_grad`.
+    Raises GeometryError where the shapes describe no convolution.
+    Source: `definition.forward` and `definition.weight_grad`.
 
-    >>> A = WeightOperator(np.array([[[1., 2, 3, 4, 5]]]), kernel_size=3)
+    >>> A = WeightOperator(np.array([[[1., 2, 0, 3, 1]]]), kernel_size=3)
     >>> A @ np.array([1., 10, 100])
-    array([321., 432., 543.])
+    array([ 21., 302., 130.])
     >>> A.gram()[0]
-    array([[14., 20., 26.],
-           [20., 29., 38.],
-           [26., 38., 50.]])
-    >>> A.fit(np.array([[[321., 432, 543]]]), ridge=1e-9).round(3)
-    array([[[ 27.667,  37.   ,  46.333]]])
+    array([[ 5.,  2.,  6.],
+           [ 2., 13.,  3.],
+           [ 6.,  3., 10.]])
+    >>> A.fit(np.array([[[21., 302, 130]]])).round(9)
+    array([[[  1.,  10., 100.]]])
     """
 
     def __init__(self, x: ArrayLike, kernel_size: PerAxis, *, out_channels: int = 1, **options: Any) -> None:
@@ -147,7 +149,7 @@ class WeightOperator(_Operator):
         stacked = w.T.reshape(columns, groups, oc // groups, *rest).swapaxes(0, 1).reshape(columns * oc, *rest)
         y = conv(self.x, stacked, **self._options)
         n, _, *size = y.shape
-        return np.moveaxis(y.reshape(n, groups, columns, oc // groups, *size), 2, 0).reshape(columns, -1).T
+        return np.moveaxis(y.reshape(n, groups, columns, oc // groups, *size), 2, 0).reshape(columns, self.shape[0]).T
 
     def _rmatvec(self, y: Array) -> Array:
         gy = y.reshape(self.output_shape)
@@ -195,11 +197,11 @@ def _gram_of(x: Array, g: Geometry) -> Array:
         found = cross_gram(x, x, g.kernel_size)
     else:
         found = np.empty((x.shape[1], *g.kernel_size, x.shape[1], *g.kernel_size), x.dtype)
-        step = {"stride": [a.stride for a in g.axes], "dilation": [a.dilation for a in g.axes]}
+        step: dict[str, Any] = {"stride": [a.stride for a in g.axes], "dilation": [a.dilation for a in g.axes]}
         for tap in np.ndindex(*g.kernel_size):
             starts = [k * a.dilation for k, a in zip(tap, g.axes, strict=True)]
             ends = [s + (a.output - 1) * a.stride + 1 for s, a in zip(starts, g.axes, strict=True)]
-            places = tuple(slice(s, e, a.stride) for s, e, a in zip(starts, ends, g.axes, strict=True))
+            places: Any = tuple(slice(s, e, a.stride) for s, e, a in zip(starts, ends, g.axes, strict=True))
             # the conjugate of its second argument is the first factor
             sums = conv_weight_grad(x[(..., *places)], x, kernel_size=g.kernel_size, **step)
             found[(slice(None), *(slice(None),) * g.rank, slice(None), *tap)] = np.moveaxis(sums, 0, -1)
@@ -210,12 +212,9 @@ def _gram_of(x: Array, g: Geometry) -> Array:
 def _all_that_is_read(x: Array, g: Geometry) -> Array:
     """(N, IC, *read): the input with its border."""
     found = np.zeros((*x.shape[:2], *_read_size(g)), x.dtype)
-    (piece,) = pieces.whole(g) or (None,)
-    if piece is not None:
-        places = (
-            slice(p.positions.start - a.read.start, p.positions.stop - a.read.start)
-            for p, a in zip(piece.parts, g.axes, strict=True)
-        )
+    for piece in pieces.whole(g):
+        starts = (p.positions.start - a.read.start for p, a in zip(piece.parts, g.axes, strict=True))
+        places: Any = tuple(slice(s, s + len(p.positions)) for s, p in zip(starts, piece.parts, strict=True))
         found[(..., *places)] = fetch(x, piece)
     return found
 
