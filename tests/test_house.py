@@ -21,7 +21,8 @@ LAYERS = [
     *("machine", "plan", "tuned", "threads"),
     "jit",
     *("algorithms", "complexes", "assemble", "integers", "choose", "execute", "piecewise"),
-    *("arguments", "arrays", "repeats", "samples", "api", "layer", "autograd", "dask"),
+    *("arguments", "arrays", "repeats", "samples", "api", "derivatives", "gram", "operators"),
+    *("layer", "autograd", "dask"),
     *("explanation", "train", "deblur", "bench", "conformance"),
     *("cli", "__main__"),
 ]
@@ -38,7 +39,7 @@ OPTIONAL = {
     "llvmlite": {"jit"},
     "torch": {"bench"},
     "jax": {"bench"},
-    "scipy": {"bench"},
+    "scipy": {"bench", "operators"},
 }
 NEVER = {"sklearn", "matplotlib", "distributed"}
 

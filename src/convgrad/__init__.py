@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .api import conv_transpose as conv_transpose
     from .api import conv_weight_grad as conv_weight_grad
     from .api import plan_for as plan_for
+    from .api import sizes as sizes
+    from .derivatives import conv_double_vjp as conv_double_vjp
+    from .derivatives import conv_jvp as conv_jvp
+    from .derivatives import conv_vjp as conv_vjp
     from .errors import ConvgradError as ConvgradError
     from .errors import GeometryError as GeometryError
     from .errors import InputError as InputError
@@ -50,11 +54,15 @@ _HOME = {
     "UnsupportedError": "errors",
     "conv": "api",
     "conv_bias_grad": "api",
+    "conv_double_vjp": "derivatives",
     "conv_input_grad": "api",
+    "conv_jvp": "derivatives",
     "conv_transpose": "api",
+    "conv_vjp": "derivatives",
     "conv_weight_grad": "api",
     "explain": "explanation.page",
     "plan_for": "api",
+    "sizes": "api",
     "touches": "touching",
 }
 

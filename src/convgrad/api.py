@@ -20,8 +20,11 @@ from .arguments import (
     Padding,
     PaddingMode,
     PerAxis,
+    entries,
     forward_geometry,
     input_grad_geometry,
+    input_sizes,
+    per_axis,
     transpose_geometry,
     weight_grad_geometry,
 )
@@ -189,6 +192,7 @@ def conv_transpose(
     bias: ArrayLike | None = None,
     *,
     output_size: PerAxis | None = None,
+    output_padding: PerAxis = 0,
     stride: PerAxis = 1,
     padding: Padding = 0,
     dilation: PerAxis = 1,
@@ -205,7 +209,8 @@ def conv_transpose(
     x: (N, OC, *O) input.   w: (OC, IC/groups, *K) weight, laid out as for the `conv` that this transposes.
     bias: (IC,) added at every position, or None.
     output_size: spatial shape of the result, among those that `conv` with these options takes to O; the smallest
-    where left out (with padding="same": O * stride).
+    where left out (with padding="same": O * stride); `sizes` lists them.
+    output_padding: PyTorch's way to say the same: positions to add to the smallest size, 0 to stride - 1.
     The other options: those of the transposed `conv`; padding takes positions away from the result.
     Returns y: (N, IC, *output_size).
     Raises GeometryError where the shapes describe no convolution, UnsupportedError for other dtypes.
@@ -217,9 +222,33 @@ def conv_transpose(
     >>> conv_transpose(x, w, stride=3, output_size=7)
     array([[[  1.,  10., 100.,   2.,  20., 200.,   0.]]])
     """
-    options = output_size, stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
+    given = output_size, stride, padding, dilation, groups, padding_mode, padding_value, output_padding
+    options = *given, complex_method, algorithm
     y = _call(_TRANSPOSE, x, _flipped("w", w) if flip else w, options, out)
     return y if bias is None else _add_bias(y, bias)
+
+
+def sizes(
+    output_size: PerAxis,
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+) -> tuple[range, ...]:
+    """The input sizes from which `conv` makes an output of a given size: what `conv_transpose` can return.
+
+    output_size, kernel_size: spatial shapes O and K; where one is an int, the other says how many axes there are.
+    stride, padding, dilation: those of `conv`.
+    Returns a range for each spatial axis: as many sizes as the stride is long, because a stride forgets the rest.
+    Raises GeometryError where no input has such an output.
+
+    >>> sizes((2,), (3,), stride=2)
+    (range(5, 7),)
+    """
+    rank = len(entries(output_size) or entries(kernel_size) or (0,))
+    outputs, kernels = per_axis("output_size", output_size, rank), per_axis("kernel_size", kernel_size, rank)
+    return input_sizes(outputs, kernels, stride, padding, dilation)
 
 
 def plan_for(

@@ -95,6 +95,7 @@ def transpose_geometry(
     groups: int,
     padding_mode: PaddingMode = "zeros",
     padding_value: complex = 0,
+    output_padding: PerAxis = 0,
 ) -> Geometry:
     """The geometry of the `conv` whose input gradient `conv_transpose(x, w)` is: its output is our `x`."""
     _check_rank("x", x_shape, "(N, OC, *O)")
@@ -107,24 +108,22 @@ def transpose_geometry(
             f"takes {w_shape[0]} channels (axis 0), but x.shape = {x_shape} has {x_shape[1]} (axis 1)",
             f"x with {w_shape[0]} channels, or w.shape[0] = {x_shape[1]}",
         )
-    smallest = _smallest_inputs(x_shape[2:], w_shape[2:], stride, padding, dilation)
-    if output_size is None and min(smallest) < 1:
-        raise GeometryError(
-            "padding", padding, f"leaves a result of size {smallest}", "less padding, or an output_size"
-        )
-    sizes = smallest if output_size is None else per_axis("output_size", output_size, len(smallest))
-    strides = per_axis("stride", stride, len(smallest))
-    for size, least, step in zip(sizes, smallest, strides, strict=True):
-        # with padding="same" a stride-s output of O positions comes from any input of (O-1)*s+1 ... O*s
-        slack = 1 if _is_same(padding) else step
-        low = least - step + 1 if _is_same(padding) else max(1, least)
-        if not low <= size < least + slack:
-            span = range(low, least + slack)
+    possible = input_sizes(x_shape[2:], w_shape[2:], stride, padding, dilation)
+    if output_size is None:
+        sizes = _padded_sizes(possible, output_padding, padding)
+    elif any(entries(output_padding) or (output_padding,)):
+        rule = f"and output_size = {output_size} both say how large the result is"
+        raise GeometryError("output_padding", output_padding, rule, "one of them")
+    else:
+        sizes = per_axis("output_size", output_size, len(possible))
+    steps = per_axis("stride", stride, len(possible))
+    for size, span, step in zip(sizes, possible, steps, strict=True):
+        if size not in span:
             raise GeometryError(
                 "output_size",
                 sizes,
                 f"no convolution with stride {step} takes {size} positions to the given ones of x.shape = {x_shape}",
-                f"{low} to {span[-1]} on that axis" if len(span) > 1 else f"{low} on that axis",
+                f"{span[0]} to {span[-1]} on that axis" if len(span) > 1 else f"{span[0]} on that axis",
             )
     axes = make_axes(sizes, w_shape[2:], stride, padding, dilation, padding_mode, padding_value)
     return Geometry(x_shape[0], w_shape[1] * groups, w_shape[0], groups, axes)
@@ -251,19 +250,46 @@ def _padding_accepted(rank: int) -> str:
     return f"an int, {rank} of them, ({pairs}), or one of {', '.join(map(repr, PADDING_NAMES))}"
 
 
-def _smallest_inputs(
+def input_sizes(
     outputs: Sequence[int], kernels: Sequence[int], stride: PerAxis, padding: Padding, dilation: PerAxis
-) -> tuple[int, ...]:
-    """The shortest input per axis that has `outputs` positions ("same": the longest that is a whole stride)."""
+) -> tuple[range, ...]:
+    """The input sizes per axis from which `conv` makes `outputs` positions: as many as a stride is long."""
     rank = len(outputs)
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
-    if _is_same(padding):
-        return tuple(size * step for size, step in zip(outputs, strides, strict=True))
+    if _is_same(padding):  # ceil(I / stride)
+        return tuple(range((size - 1) * step + 1, size * step + 1) for size, step in zip(outputs, strides, strict=True))
     pairs = padding_pairs(padding, outputs, kernels, strides, dilations)
-    return tuple(
-        (size - 1) * step + (kernel - 1) * spread + 1 - sum(pair)
-        for size, step, kernel, spread, pair in zip(outputs, strides, kernels, dilations, pairs, strict=True)
-    )
+    found = []
+    for size, step, kernel, spread, pair in zip(outputs, strides, kernels, dilations, pairs, strict=True):
+        least = (size - 1) * step + (kernel - 1) * spread + 1 - sum(pair)
+        if least + step <= 1:
+            rule = f"leaves inputs of {least} to {least + step - 1} positions for {size} outputs"
+            raise GeometryError("padding", padding, rule, "less padding")
+        found.append(range(max(1, least), least + step))
+    return tuple(found)
+
+
+def _padded_sizes(possible: tuple[range, ...], output_padding: PerAxis, padding: Padding) -> tuple[int, ...]:
+    """The smallest sizes, or with padding="same" the largest, and what PyTorch calls output_padding added to them."""
+    given = entries(output_padding)
+    extras = [output_padding] * len(possible) if given is None else list(given)
+    if len(extras) != len(possible):
+        rule = f"has {len(extras)} entries for {len(possible)} spatial axes"
+        raise GeometryError("output_padding", output_padding, rule, f"an int, or {len(possible)} of them")
+    sizes = []
+    for span, extra in zip(possible, extras, strict=True):
+        number = whole("output_padding", extra, least=0)
+        if _is_same(padding):
+            if number:
+                rule = 'adds positions to the smallest result, but padding = "same" gives the largest already'
+                raise GeometryError("output_padding", output_padding, rule, "0, or output_size")
+            sizes.append(span[-1])
+        elif number >= len(span):
+            rule = f"adds positions to the smallest result, {span[0]}, but convolutions to this size end at {span[-1]}"
+            raise GeometryError("output_padding", output_padding, rule, f"0 to {len(span) - 1}, or output_size")
+        else:
+            sizes.append(span[number])
+    return tuple(sizes)
 
 
 def _check_rank(name: str, shape: Shape, layout: str, like: tuple[str, Shape] | None = None) -> None:
