@@ -21,7 +21,7 @@ LAYERS = [
     *("machine", "plan", "tuned", "threads"),
     "jit",
     *("algorithms", "complexes", "assemble", "integers", "choose", "execute", "piecewise"),
-    *("arguments", "arrays", "repeats", "samples", "api", "derivatives", "gram", "operators"),
+    *("arguments", "arrays", "repeats", "samples", "api", "derivatives", "gram", "operators", "signal", "ndimage"),
     *("layer", "autograd", "dask"),
     *("explanation", "train", "deblur", "bench", "conformance"),
     *("cli", "__main__"),

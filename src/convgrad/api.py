@@ -81,7 +81,7 @@ def conv(
     array([[[210., 432.,  54.]]])
     """
     options = stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
-    y = _call(_CONV, x, _flipped("w", w) if flip else w, options, out)
+    y = _call(_CONV, x, _backwards(w) if flip else w, options, out)
     return y if bias is None else _add_bias(y, bias)
 
 
@@ -117,7 +117,7 @@ def conv_input_grad(
     array([[[  0.,   1.,  10., 100.,   0.]]])
     """
     options = input_size, stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
-    return _call(_INPUT_GRAD, gy, _flipped("w", w) if flip else w, options, out)
+    return _call(_INPUT_GRAD, gy, _backwards(w) if flip else w, options, out)
 
 
 def conv_weight_grad(
@@ -224,7 +224,7 @@ def conv_transpose(
     """
     given = output_size, stride, padding, dilation, groups, padding_mode, padding_value, output_padding
     options = *given, complex_method, algorithm
-    y = _call(_TRANSPOSE, x, _flipped("w", w) if flip else w, options, out)
+    y = _call(_TRANSPOSE, x, _backwards(w) if flip else w, options, out)
     return y if bias is None else _add_bias(y, bias)
 
 
@@ -364,6 +364,11 @@ def _flipped(name: str, value: ArrayLike, first: int = 2) -> Array:
     """`value` with its spatial axes, those from `first`, backwards: a view."""
     array = as_array(name, value)
     return np.flip(array, tuple(range(first, array.ndim)))
+
+
+def _backwards(w: ArrayLike) -> Array:
+    """The weight with its taps in the other order: a copy, because calls with plain arrays are repeated quickly."""
+    return np.ascontiguousarray(_flipped("w", w))
 
 
 def _result(plan: Plan, out: Array | None, inputs: dict[str, Array]) -> Array:

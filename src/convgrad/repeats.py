@@ -42,7 +42,7 @@ def repeat(seen: Seen, a: object, b: object, options: Options, out: object) -> A
     if type(a) is not np.ndarray or type(b) is not np.ndarray or not _comparable(options):
         return None
     passed = seen.get((a.shape, b.shape, a.dtype, options))
-    if passed is None or b.dtype is not passed.dtype or a.flags.num & b.flags.num & _WELL_LAID != _WELL_LAID:
+    if passed is None or b.dtype is not passed.dtype or not _well_laid(a, b):
         return None
     if out is None:
         result = np.empty(passed.shape, passed.dtype)
@@ -59,11 +59,15 @@ def repeat(seen: Seen, a: object, b: object, options: Options, out: object) -> A
 
 def remember(seen: Seen, a: Array, b: Array, options: Options, plan: Plan, result: Array) -> None:
     """Note a call that has passed the gates; it is made ready the second time, because many come only once."""
-    if _comparable(options) and a.dtype is b.dtype is result.dtype:
+    if _comparable(options) and a.dtype is b.dtype is result.dtype and _well_laid(a, b):
         if len(seen) >= REMEMBERED:
             seen.clear()
         key = a.shape, b.shape, a.dtype, options
         seen[key] = Passed(plan, result.shape, result.dtype, ready(plan)) if key in seen else None
+
+
+def _well_laid(a: Array, b: Array) -> bool:
+    return a.flags.num & b.flags.num & _WELL_LAID == _WELL_LAID
 
 
 def _comparable(options: tuple[Any, ...]) -> bool:
