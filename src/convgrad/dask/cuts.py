@@ -29,7 +29,7 @@ def outputs_cut(axis: Axis, wanted: range, cell: int = 1) -> Cut | None:
 
     >>> cut = outputs_cut(Axis(input=9, kernel=3, before=1, after=1), range(0, 4))
     >>> cut.inputs, cut.axis
-    (range(0, 5), Axis(input=5, kernel=3, stride=1, dilation=1, before=1, after=0))
+    (range(0, 5), Axis(input=5, kernel=3, stride=1, dilation=1, before=1, after=0, mode='zeros', fill=0.0))
     """
     outputs = _whole_cells(wanted, cell, axis.output)
     low, high = _reach(axis, outputs)
@@ -44,7 +44,7 @@ def inputs_cut(axis: Axis, wanted: range, cell: int = 1) -> Cut | None:
 
     >>> cut = inputs_cut(Axis(input=9, kernel=3, before=1, after=1), range(4, 6))
     >>> cut.outputs, cut.axis                   # of its six padded positions the two in the middle are inputs
-    (range(3, 7), Axis(input=2, kernel=3, stride=1, dilation=1, before=2, after=2))
+    (range(3, 7), Axis(input=2, kernel=3, stride=1, dilation=1, before=2, after=2, mode='zeros', fill=0.0))
     """
     # the first output whose last tap reaches the first input, and the last whose first tap does not pass the last
     first = max(0, -(-(wanted.start + axis.before - axis.span + 1) // axis.stride))
