@@ -19,7 +19,7 @@ check: $(VENV)/.check  ## lint, types, docs, doctests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --doctest-modules src/convgrad
+	$(BIN)/python -m pytest --doctest-modules --doctest-ignore-import-errors src/convgrad
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build/html
 
 check-long: $(VENV)/.test  ## hours: ten times as many draws, 200 000 cases on every instruction set, planted mistakes

@@ -24,6 +24,16 @@ settings.register_profile(
 settings.load_profile("convgrad")
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """What a test sets in the environment, by `--threads` for instance, ends with it."""
+    before = dict(os.environ)
+    yield
+    if dict(os.environ) != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     with chromium() as driver:

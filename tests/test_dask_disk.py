@@ -29,7 +29,8 @@ def volume(folder: Path) -> tuple[Any, Any, Any]:
 
 def files(path: Path) -> dict[str, tuple[int, int]]:
     """(inode, time of the last change) of every chunk: whatever writes one again changes both."""
-    found = [file for file in (path / "c").rglob("*") if file.is_file()]
+    # one that is being written has another name until it is whole
+    found = [file for file in (path / "c").rglob("*") if file.suffix != ".partial" and file.is_file()]
     return {str(file): (file.stat().st_ino, file.stat().st_mtime_ns) for file in found}
 
 

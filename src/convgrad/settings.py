@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,11 +26,37 @@ X86_LEVELS = ("generic", "sse2", "avx2", "avx512")
 ARM_LEVELS = ("generic", "neon")
 
 
+_here = threading.local()  # what adapters ask for on this thread
+
+
+class at_most:  # noqa: N801
+    """Inside, calls of this thread use so many threads, unless CONVGRAD_NUM_THREADS says otherwise.
+
+    For adapters to libraries with a number of their own.
+
+    >>> with at_most(1):
+    ...     num_threads()
+    1
+    """
+
+    __slots__ = ("before", "count")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __enter__(self) -> None:
+        self.before = getattr(_here, "threads", None)
+        _here.threads = self.count
+
+    def __exit__(self, *error: object) -> None:
+        _here.threads = self.before
+
+
 def num_threads() -> int | None:
     """Threads that were asked for, or None."""
     text = os.environ.get("CONVGRAD_NUM_THREADS", "")
     if not text:
-        return None
+        return getattr(_here, "threads", None)
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
         raise UnsupportedError("CONVGRAD_NUM_THREADS", text, "is no number of threads", "a whole number >= 1, or unset")
     return int(text)

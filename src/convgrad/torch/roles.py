@@ -1,0 +1,58 @@
+"""The three roles on tensors without derivatives: NumPy views of them go in, and the result's memory comes out.
+
+What NumPy has no numbers for, bfloat16 and float16, is computed in float32 and rounded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import api, settings
+from ..errors import UnsupportedError
+from .options import Options
+
+DTYPES = {torch.float32, torch.float64, torch.complex64, torch.complex128}
+WIDENED = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
+FUNCTIONS: dict[str, tuple[Any, str]] = {
+    "forward": (api.conv, ""),
+    "input_grad": (api.conv_input_grad, "input_size"),
+    "weight_grad": (api.conv_weight_grad, "kernel_size"),
+}
+
+
+def compute(role: str, a: Tensor, b: Tensor, size: Sequence[int], options: Options) -> Tensor:
+    """One role: (x, w), (gy, w) and input size, or (gy, x) and kernel size. Gradients are adjoints, as torch's are."""
+    if a.dtype not in DTYPES or b.dtype is not a.dtype:
+        narrow = _checked(a, b)
+        wide = WIDENED[narrow]
+        return compute(role, a.to(wide), b.to(wide), size, options).to(narrow)
+    function, argument = FUNCTIONS[role]
+    given = {argument: tuple(size), **options.keywords} if argument else options.keywords
+    with settings.at_most(torch.get_num_threads()):
+        return torch.from_numpy(function(_array(a), _array(b), **given))
+
+
+def _array(tensor: Tensor) -> Any:
+    """The tensor's memory as an array."""
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    return (tensor.resolve_conj() if tensor.is_complex() else tensor).numpy()
+
+
+def _checked(a: Tensor, b: Tensor) -> torch.dtype:
+    """The dtype of both tensors, if it is one that can be widened."""
+    if a.dtype is not b.dtype:
+        rule = f"the other tensor is {_name(a.dtype)}"
+        raise UnsupportedError("dtype", _name(b.dtype), rule, f"tensors of one dtype; .to(torch.{_name(a.dtype)})")
+    if a.dtype not in WIDENED:
+        accepted = ", ".join(sorted(_name(dtype) for dtype in (*DTYPES, *WIDENED)))
+        raise UnsupportedError("dtype", _name(a.dtype), "no kernel computes it", accepted)
+    return a.dtype
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
