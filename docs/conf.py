@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -24,6 +25,9 @@ extensions = [
     "explain_page",  # ours, in _ext
 ]
 exclude_patterns = ["_build", "_ext"]
+
+# the adapters' pages are built where the libraries are not
+autodoc_mock_imports = [name for name in ("jax", "torch") if importlib.util.find_spec(name) is None]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "fieldlist"]
 myst_heading_anchors = 3

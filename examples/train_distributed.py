@@ -9,7 +9,6 @@ process that sees whole batches, up to the rounding of the averages: the example
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,41 +20,9 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-import convgrad as cg
+from convgrad.torch import Conv2d
 
 BATCH, CLASSES = 32, 4
-
-
-class Convolution(torch.autograd.Function):
-    """`convgrad.conv` with its two gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor, padding: int) -> torch.Tensor:
-        ctx.save_for_backward(x, w)
-        ctx.padding = padding
-        return torch.from_numpy(cg.conv(x.numpy(), w.detach().numpy(), padding=padding))
-
-    @staticmethod
-    def backward(ctx: Any, gy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        x, w = (tensor.detach().numpy() for tensor in ctx.saved_tensors)
-        gradient = gy.contiguous().numpy()
-        gx = cg.conv_input_grad(gradient, w, input_size=x.shape[2:], padding=ctx.padding)
-        gw = cg.conv_weight_grad(gradient, x, kernel_size=w.shape[2:], padding=ctx.padding)
-        return torch.from_numpy(gx), torch.from_numpy(gw), None
-
-
-class Layer(nn.Module):
-    """A convolution layer of torch whose arithmetic is ours."""
-
-    def __init__(self, channels: int, outputs: int, kernel: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(0.1 * torch.randn(outputs, channels, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.padding = kernel // 2
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = Convolution.apply(x.detach() if not x.requires_grad else x, self.weight, self.padding)
-        return y + self.bias[:, None, None]
 
 
 def main() -> None:
@@ -80,10 +47,10 @@ def train(rank: int, processes: int, steps: int) -> Any:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model: nn.Module = nn.Sequential(
-        Layer(1, 8, 5),
+        Conv2d(1, 8, 5, padding=2),
         nn.ReLU(),
         nn.MaxPool2d(2),
-        Layer(8, 16, 3),
+        Conv2d(8, 16, 3, padding=1),
         nn.ReLU(),
         nn.Flatten(),
         nn.Linear(16 * 64, CLASSES),
@@ -120,7 +87,6 @@ def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _process(rank: int, processes: int, steps: int, folder: str) -> None:
-    os.environ["CONVGRAD_NUM_THREADS"] = "1"  # the processes share the cores
     store = dist.FileStore(f"{folder}/store", processes)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=processes)
     losses = train(rank, processes, steps)

@@ -20,4 +20,4 @@ def peer(name: str) -> ModuleType:
     except ImportError as error:
         if library in os.environ.get("CONVGRAD_REQUIRE_PEERS", "").split(","):
             pytest.fail(f"CONVGRAD_REQUIRE_PEERS asks for {library}: {error}")
-        pytest.skip(f"{library} is not installed, and this test compares with it")
+        pytest.skip(f"{library} is not installed, and this test compares with it", allow_module_level=True)

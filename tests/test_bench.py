@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -83,3 +84,45 @@ def test_an_unknown_or_absent_peer_is_refused(
         capsys.readouterr().err
         == "convgrad: jax is not installed, and the comparison needs it; accepted: pip install jax\n"
     )
+
+
+def test_models_train_alike_with_our_layers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    peer_library("torch")
+    from convgrad.bench import models
+
+    monkeypatch.setitem(models.MODELS, "depthwise", (models.MODELS["depthwise"][0], (2, 3, 16, 16)))
+    for name in ("resnet18", "unet3d", "wavenet"):
+        monkeypatch.delitem(models.MODELS, name)
+    picture = tmp_path / "models.svg"
+    assert main(["bench", "--suite", "models", "--rounds", "1", "--plot", str(picture)]) == 0
+    printed = capsys.readouterr()
+    assert "depthwise" in printed.out and "geometric mean" in printed.out and "1/1  depthwise" in printed.err
+    assert "torch takes" in picture.read_text("utf-8")
+    assert main(["bench", "--suite", "models", "--rounds", "1", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["result"]["rows"]
+    assert row["losses_apart"] < 1e-5 and row["layers"] == 26
+
+
+@pytest.mark.parametrize("name", ["resnet18", "depthwise", "unet3d", "wavenet"])
+def test_models_have_the_losses_of_torch_when_every_layer_is_ours(name: str) -> None:
+    torch: Any = peer_library("torch")
+    from convgrad.bench import models
+    from convgrad.torch import accelerate
+
+    shapes = {
+        "resnet18": (4, 3, 16, 16),
+        "depthwise": (2, 3, 32, 32),
+        "unet3d": (1, 1, 8, 8, 8),
+        "wavenet": (1, 1, 400),
+    }
+    torch.manual_seed(0)
+    model, x = models.MODELS[name][0]().double(), torch.randn(shapes[name]).double()
+    losses = []
+    for _ in range(2):
+        loss = model(x).square().mean()
+        losses.append([loss, *torch.autograd.grad(loss, list(model.parameters()))])
+        accelerate(model, lambda layer, name: True)
+    for ours, theirs in zip(*losses, strict=True):
+        assert float((ours - theirs).norm()) <= 1e-9 * float(theirs.norm()) + 1e-12

@@ -22,7 +22,7 @@ LAYERS = [
     "jit",
     *("algorithms", "complexes", "assemble", "integers", "choose", "execute", "piecewise"),
     *("arguments", "arrays", "repeats", "samples", "api", "derivatives", "gram", "operators", "signal", "ndimage"),
-    *("layer", "autograd", "dask"),
+    *("layer", "autograd", "dask", "torch"),
     *("explanation", "train", "deblur", "bench", "conformance"),
     *("cli", "__main__"),
 ]
@@ -37,7 +37,7 @@ OPTIONAL = {
     "rich": {"train"},
     "threadpoolctl": {"cli"},
     "llvmlite": {"jit"},
-    "torch": {"bench"},
+    "torch": {"bench", "torch"},
     "jax": {"bench"},
     "scipy": {"bench", "operators"},
 }

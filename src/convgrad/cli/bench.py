@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..bench.measure import Row
+    from ..bench.models import Trained
 
 HELP = "time the three roles beside other libraries; checks every result first"
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--suite",
         action="append",
         metavar="NAME|SPELLING",
-        help="resnet50, neglected, tiny, or a spelling in quotes; may be given again (default tiny)",
+        help="resnet50, neglected, tiny, models, or a spelling in quotes; may be given again (default tiny)",
     )
     parser.add_argument("--against", metavar="PEER,...", help="of torch, jax, scipy (default: those installed)")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
@@ -36,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     from ..machine import usable_cores
     from ..spelling import spell
 
+    if args.suite and "models" in args.suite:
+        return _run_models(args)
     against = installed() if args.against is None else [peer for peer in args.against.split(",") if peer]
     threads = args.threads or usable_cores()
     found = problems(args.suite or ["tiny"])
@@ -51,11 +54,65 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_table(rows, against, threads))
     if args.plot:
-        from ..bench.chart import draw
+        from ..bench.chart import bars, draw
         from ..train.files import write_atomically
 
-        write_atomically(Path(args.plot), draw(rows, against).encode())
+        write_atomically(Path(args.plot), draw(bars(rows, against), against).encode())
     return 0
+
+
+def _run_models(args: argparse.Namespace) -> int:
+    """Training steps of PyTorch models, with its layers and with ours."""
+    from ..bench.chart import Bar, draw
+    from ..bench.models import MODELS, compare
+    from ..errors import InputError
+    from ..machine import usable_cores
+    from ..train.files import write_atomically
+
+    if args.suite != ["models"] or args.dtype != "float32":
+        raise InputError("suite", "models", "is measured alone, in float32", "--suite models, without --dtype")
+    threads = args.threads or usable_cores()
+    found: list[Trained] = []
+    for name in MODELS:
+        if not args.quiet:
+            print(f"{len(found) + 1}/{len(MODELS)}  {name}", file=sys.stderr)
+        found.append(compare(name, max(1, args.rounds), threads, args.seed))
+    if args.json:
+        rows = [
+            {"model": one.name, "layers": one.layers, "swapped": one.swapped, "losses_apart": one.apart}
+            | {"ours_s": one.ours, "theirs_s": one.theirs}
+            for one in found
+        ]
+        config = {"suite": args.suite, "rounds": args.rounds}
+        result = {"conditions": _conditions(["torch"], threads), "rows": rows}
+        print(json.dumps({"schema": 1, "command": "bench", "config": config, "result": result}))
+    else:
+        print(_model_table(found, threads))
+    if args.plot:
+        bars = [Bar(one.name, "step", one.ratio, f"torch takes {one.ratio:.2f} times as long") for one in found]
+        write_atomically(Path(args.plot), draw(bars, ["torch"]).encode())
+    return 0
+
+
+def _model_table(found: list[Trained], threads: int) -> str:
+    lines = ["  ".join(f"{name} {value}" for name, value in _conditions(["torch"], threads).items()), ""]
+    lines.append(f"{'model':<10} {'ours':>9} {'torch ms':>9} {'ours ms':>9} {'ratio':>6} {'median':>6}  losses apart")
+    for one in found:
+        layers = f"{one.swapped} of {one.layers}"
+        lines.append(
+            f"{one.name:<10} {layers:>9} {min(one.theirs) * 1e3:9.1f} {min(one.ours) * 1e3:9.1f} "
+            f"{one.ratio:6.2f} {one.median_ratio:6.2f}  {one.apart:.0e}"
+        )
+    mean = geometric_mean(one.ratio for one in found)
+    least = min(one.ratio for one in found)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"torch / ours, a training step: geometric mean {mean:.2f}, least {least:.2f}",
+            "Steps in turns, on the same batches; layers are swapped by `accelerate` where ours measured faster.",
+        ]
+    )
 
 
 def geometric_mean(numbers: Iterable[float]) -> float:

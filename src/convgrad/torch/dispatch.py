@@ -23,20 +23,30 @@ _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 def apply(role: str, a: Tensor, b: Tensor, size: Any, options: Options) -> Tensor:
     """One role, in the way that the call needs."""
-    if torch.compiler.is_compiling():
-        return ops.call(role, a, b, size, options)
-    if torch._C._are_functorch_transforms_active() or (
-        forward_ad._current_level >= 0 and torch._C._is_fwd_grad_enabled()
-    ):
+    if not is_plain(a, b):
+        if torch.compiler.is_compiling() or not _transforms():
+            return ops.call(role, a, b, size, options)
         return _Functional.apply(role, a, b, size, options)
-    if type(a) not in _PLAIN or type(b) not in _PLAIN:
-        return ops.call(role, a, b, size, options)
     if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
         return _Eager.apply(role, a, b, size, options)
     try:
         return roles.compute(role, a, b, size, options)
     except RuntimeError:  # a tensor without memory of its own: of the vmap with which gradcheck batches gradients
         return ops.call(role, a, b, size, options)
+
+
+def is_plain(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are what they seem: nothing traces, maps or differentiates forwards."""
+    if torch.compiler.is_compiling() or _transforms():
+        return False
+    return type(a) in _PLAIN and type(b) in _PLAIN
+
+
+def _transforms() -> bool:
+    """Whether torch.func or forward mode is at work."""
+    if torch._C._are_functorch_transforms_active():
+        return True
+    return bool(forward_ad._current_level >= 0 and torch._C._is_fwd_grad_enabled())
 
 
 def _backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..arguments import Padding, PaddingMode, PerAxis, padding_pairs, transpose_geometry
 from ..errors import GeometryError, UnsupportedError
-from .dispatch import apply
+from .dispatch import apply, is_plain
 from .options import Options, read
 
 
@@ -86,32 +86,34 @@ def conv_transpose(
 
 def forward(x: Tensor, w: Tensor, bias: Tensor | None, options: Options) -> Tensor:
     """`conv` with options that were read before."""
-    if torch.is_autocast_enabled("cpu" if x.is_cpu else x.device.type):
-        x, w, bias = _cast(x, w, bias)
     if not x.is_cpu:
         return _elsewhere(x, w, bias, options)
+    if torch.is_autocast_enabled("cpu"):
+        x, w, bias = _cast(x, w, bias)
     y = apply("forward", x, w, (), options)
     return y if bias is None else _plus(y, bias)
 
 
 def transposed(x: Tensor, w: Tensor, bias: Tensor | None, size: Any, options: Options) -> Tensor:
     """`conv_transpose` to a given spatial size."""
-    if torch.is_autocast_enabled(x.device.type):
-        x, w, bias = _cast(x, w, bias)
     if not x.is_cpu:
         return _transposed_elsewhere(x, w, bias, size, options)
+    if torch.is_autocast_enabled("cpu"):
+        x, w, bias = _cast(x, w, bias)
     # a gradient conjugates the weight, a transposed convolution does not
     y = apply("input_grad", x, w.conj() if w.is_complex() else w, size, options)
     return y if bias is None else _plus(y, bias)
 
 
 def _plus(y: Tensor, bias: Tensor) -> Tensor:
-    return y + bias.reshape(-1, *(1,) * (y.ndim - 2))
+    """`y` and a bias for each channel: in place where nobody else can hold y."""
+    entries = bias.reshape(-1, *(1,) * (y.ndim - 2))
+    return y.add_(entries) if is_plain(y, bias) else y + entries
 
 
 def _cast(x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """What torch does to the arguments of a convolution inside `torch.autocast`: float64 stays."""
-    dtype = torch.get_autocast_dtype(x.device.type)
+    dtype = torch.get_autocast_dtype("cpu")
     tensors = (
         tensor.to(dtype)
         if tensor is not None and tensor.is_floating_point() and tensor.dtype != torch.float64

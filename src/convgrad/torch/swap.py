@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from .layers import OURS
 
 Filter = Callable[[nn.Module, str], bool]
 THEIRS = {ours: theirs for theirs, ours in OURS.items()}
-ROUNDS = 5  # of a measurement, of which the least counts
-SURELY = 0.97  # of torch's time, so that noise swaps no layer
+ROUNDS = 7  # of a measurement, of which the least counts
+SURELY = 0.9  # of torch's time, so that noise swaps no layer
 
 
 def accelerate(
@@ -27,7 +30,8 @@ def accelerate(
     filter_fn: called with each layer and its name; those for which it is true are swapped. `lambda layer, name: True`
     swaps all.
     example_inputs: arguments of `model`: every layer is measured, forwards and backwards, both ways, on what reaches
-    it, and swapped where ours took less time. The model runs once for that, and its state is left as it was.
+    it, and swapped where ours took less time; then the whole model is, and stays as it was if that did not help. The
+    model runs some times for that; its buffers and random numbers are left as they were.
     With neither, layers are swapped by their kind: `likely_faster`.
     Returns the names of the layers that were swapped. Subclasses of torch's layers are left alone.
 
@@ -47,6 +51,9 @@ def accelerate(
         found = [(name, layer) for name, layer in found if likely_faster(layer)]
     for _, layer in found:
         layer.__class__ = OURS[type(layer)]
+    if example_inputs is not None and found and not _helped(model, found, example_inputs):
+        restore(model)
+        return []
     return [name for name, _ in found]
 
 
@@ -83,40 +90,87 @@ def _measured(model: nn.Module, layers: dict[str, nn.Module], example_inputs: Se
         return hook
 
     hooks = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), _left_as_it_was(model):
             model(*example_inputs)
     finally:
         for hook in hooks:
             hook.remove()
-        model.load_state_dict(state)  # running averages have moved
     return {name for name, given in inputs.items() if _is_faster(layers[name], given)}
 
 
 def _is_faster(layer: nn.Module, arguments: Any) -> bool:
     theirs, ours = type(layer), OURS[type(layer)]
-    least = dict.fromkeys((theirs, ours), float("inf"))
+
+    def swap(kind: type[nn.Module]) -> None:
+        layer.__class__ = kind
+
     try:
-        for kind in (theirs, ours):  # compiled and warm
-            layer.__class__ = kind
-            _step(layer, arguments)
-        for _ in range(ROUNDS):
-            for kind in (theirs, ours):
-                layer.__class__ = kind
-                least[kind] = min(least[kind], _step(layer, arguments))
+        return _compared(swap, theirs, ours, lambda: _step(layer, arguments))
     finally:
         layer.__class__ = theirs
-    return least[ours] < SURELY * least[theirs]
 
 
-def _step(layer: nn.Module, arguments: Any) -> float:
+def _helped(model: nn.Module, swapped: list[tuple[str, Any]], example_inputs: Sequence[Any]) -> bool:
+    """Whether the whole model became faster: layers measured alone find their numbers nearer than among others."""
+    kinds = [(layer, THEIRS[type(layer)], type(layer)) for _, layer in swapped]
+
+    def swap(ours: bool) -> None:
+        for layer, its, our in kinds:
+            layer.__class__ = our if ours else its
+
+    try:
+        with _left_as_it_was(model):
+            return _compared(swap, False, True, lambda: _step(model, example_inputs), surely=1.0)
+    finally:
+        swap(True)
+
+
+def _compared(
+    swap: Callable[[Any], None], first: Any, second: Any, step: Callable[[], float], surely: float = SURELY
+) -> bool:
+    """Whether `step` takes less time after `swap(second)` than after `swap(first)`, in turns."""
+    least = {first: math.inf, second: math.inf}
+    for kind in least:  # compiled and warm
+        swap(kind)
+        step()
+    for _ in range(ROUNDS):
+        for kind in least:
+            swap(kind)
+            least[kind] = min(least[kind], step())
+    return least[second] < surely * least[first]
+
+
+@contextmanager
+def _left_as_it_was(model: nn.Module) -> Iterator[None]:
+    """Running averages and the generator of random numbers move within, and not beyond."""
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        model.load_state_dict(state)
+
+
+def _step(model: nn.Module, arguments: Sequence[Any]) -> float:
     """Seconds of a forward and a backward pass that leave no gradients behind."""
-    parameters = [parameter for parameter in layer.parameters() if parameter.requires_grad]
-    first, *others = arguments
-    x = first.detach().requires_grad_(first.is_floating_point())
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    given = [_wanting_gradient(argument) for argument in arguments]
+    wanted = [tensor for tensor in (*given, *parameters) if isinstance(tensor, torch.Tensor) and tensor.requires_grad]
     with torch.enable_grad():
         started = time.perf_counter()
-        y = layer(x, *others)
-        torch.autograd.grad(y, [x, *parameters], torch.ones_like(y))
+        outputs = [tensor for tensor in tree_leaves(model(*given)) if _is_differentiable(tensor)]
+        if outputs and wanted:
+            ones = [torch.ones_like(output) for output in outputs]
+            torch.autograd.grad(outputs, wanted, ones, allow_unused=True)
         return time.perf_counter() - started
+
+
+def _wanting_gradient(argument: Any) -> Any:
+    if isinstance(argument, torch.Tensor) and (argument.is_floating_point() or argument.is_complex()):
+        return argument.detach().requires_grad_()
+    return argument
+
+
+def _is_differentiable(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.requires_grad
