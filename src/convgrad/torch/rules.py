@@ -12,10 +12,11 @@ that stand for a change of x use `options.linear`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
+from ..folding import FOLDS
 from .options import Options
 
 # (role, first tensor, second tensor, input or kernel size, options) -> the result of the role
@@ -55,36 +56,6 @@ def tangent(
     if db is not None:
         of_b = call(role, a, db, size, o.linear if role == "weight_grad" else o)
     return of_b if of_a is None else of_a if of_b is None else of_a + of_b
-
-
-class Fold(NamedTuple):
-    """Where further problems go: along which axis of the first tensor, the second and the result; None: it has none.
-
-    inside: whether each group keeps its problems together (then there are as many groups as before); else problems are
-    groups themselves, or images.
-    """
-
-    a: int | None
-    b: int | None
-    out: int
-    a_inside: bool = False
-    b_inside: bool = False
-    out_inside: bool = False
-    as_groups: bool = False
-
-
-# (role, whether the first and the second tensor have a further axis)
-FOLDS = {
-    ("forward", True, False): Fold(0, None, 0),
-    ("forward", False, True): Fold(None, 0, 1, b_inside=True, out_inside=True),
-    ("forward", True, True): Fold(1, 0, 1, as_groups=True),
-    ("input_grad", True, False): Fold(0, None, 0),
-    ("input_grad", False, True): Fold(None, 1, 1, out_inside=True),
-    ("input_grad", True, True): Fold(1, 0, 1, as_groups=True),
-    ("weight_grad", True, False): Fold(1, None, 0, a_inside=True, out_inside=True),
-    ("weight_grad", False, True): Fold(None, 1, 1, b_inside=True),
-    ("weight_grad", True, True): Fold(1, 1, 0, as_groups=True),
-}
 
 
 def batched(role: str, count: int, a: Tensor, b: Tensor, in_dims: Any, size: Any, o: Options, call: Call) -> Tensor:
