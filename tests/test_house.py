@@ -22,7 +22,8 @@ LAYERS = [
     "jit",
     *("algorithms", "complexes", "assemble", "integers", "choose", "execute", "piecewise"),
     *("arguments", "arrays", "repeats", "samples", "api", "derivatives", "gram", "operators", "signal", "ndimage"),
-    *("layer", "autograd", "dask", "torch"),
+    "folding",
+    *("layer", "autograd", "dask", "torch", "jax"),
     *("explanation", "train", "deblur", "bench", "conformance"),
     *("cli", "__main__"),
 ]
@@ -38,7 +39,7 @@ OPTIONAL = {
     "threadpoolctl": {"cli"},
     "llvmlite": {"jit"},
     "torch": {"bench", "torch"},
-    "jax": {"bench"},
+    "jax": {"bench", "jax"},
     "scipy": {"bench", "operators"},
 }
 NEVER = {"sklearn", "matplotlib", "distributed"}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import assemble, complexes, integers
 from .algorithms import ALGORITHMS
-from .algorithms.record import Ready
+from .algorithms.record import Native, Ready
 from .plan import Plan
 
 Array = NDArray[Any]
@@ -46,3 +46,10 @@ def ready(plan: Plan) -> Ready | None:
     if plan.operations == 0 or type(plan.parameters) in _COMPOSED:
         return None
     return _NAMED[plan.algorithm].ready(plan)
+
+
+def native(plan: Plan) -> Native | None:
+    """What computes `plan` without Python, if its algorithm offers it."""
+    if plan.operations == 0 or type(plan.parameters) in _COMPOSED:
+        return None
+    return _NAMED[plan.algorithm].native(plan)

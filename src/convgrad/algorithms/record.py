@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..geometry import Geometry
+from ..jit.compile import Kernel
 from ..machine import Machine
 from ..plan import Plan, Proposal
 
@@ -33,6 +34,18 @@ class Piecewise:
 
 
 @dataclass(frozen=True, slots=True)
+class Native:
+    """A call without Python: `entry(state, stand-ins for the arrays (a, b, out), whether it was the whole job)`.
+
+    A stand-in is memory that has the address of an array where an array object has it. All such calls of a process
+    share memory: whoever makes one holds one lock for all.
+    """
+
+    entry: Kernel
+    state: Array
+
+
+@dataclass(frozen=True, slots=True)
 class Algorithm:
     """One way to compute the three roles."""
 
@@ -43,3 +56,4 @@ class Algorithm:
     # for a weight gradient of one image, that of so many images as groups of one, if it has the same bits for each
     stacked: Callable[[Plan, int], Plan | None] = lambda plan, images: None
     piecewise: Piecewise | None = None  # where the bits of a result do not depend on what else is computed
+    native: Callable[[Plan], Native | None] = lambda plan: None  # where calls of compiled programs can be quicker

@@ -26,7 +26,7 @@ from ..execute import execute
 from ..geometry import Geometry
 from ..plan import Plan
 from . import native
-from .frame import FRAME, fail, is_question, pointers
+from .frame import fail, is_question, pointers
 
 SHAPES = {
     "forward": ("input_shape", "weight_shape", "output_shape"),
@@ -108,7 +108,7 @@ def _array(pointer: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     count = int(np.prod(shape, dtype=np.int64))
     if count == 0:
         return np.empty(shape, dtype)
-    memory = (ctypes.c_char * (count * dtype.itemsize)).from_address(pointer)
+    memory: Any = (ctypes.c_char * (count * dtype.itemsize)).from_address(pointer)
     return np.frombuffer(memory, dtype).reshape(shape)
 
 

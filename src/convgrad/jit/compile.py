@@ -68,19 +68,25 @@ def compile_kernel(name: str, text: str, target: Target) -> Kernel:
         return _kernels[key]
 
 
-def _load(name: str, text: str, target: Target) -> Kernel:
+def compile_here(name: str, text: str, target: Target) -> Kernel:
+    """The function `name` of a module that holds addresses of this process, and so is kept nowhere."""
+    with _lock:
+        return _load(name, text, target, keep=False)
+
+
+def _load(name: str, text: str, target: Target, keep: bool = True) -> Kernel:
     llvm = _llvm()
     machine = _machine(llvm, target)
     made_with = (repr(target), _features(llvm, target), str(machine.triple), repr(_OPTIONS), *_versions(llvm))
     key = cache.digest(name, text, *made_with)
-    kept = cache.read(key)
+    kept = cache.read(key) if keep else None
     code = kept if kept is not None else _compile(llvm, name, text, machine)
     jit = llvm.create_lljit_compiler(machine, use_jit_link=_links_with_jitlink())
     try:
         library = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(name).link(jit, "convgrad")
     except RuntimeError as error:
         raise BuildError("kernel", name, f"LLVM does not link its object ({error})", "a bug report") from error
-    if kept is None:
+    if kept is None and keep:
         cache.write(key, code)
     address: int = library[name]
     return Kernel(name, address, text, ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address), (jit, library))

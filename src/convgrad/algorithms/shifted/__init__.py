@@ -32,7 +32,7 @@ from ...jit.targets import target_of
 from ...machine import Machine
 from ...plan import Plan, Proposal
 from ..matmul import IM2COL, TAPS
-from ..record import Algorithm, Array, Piecewise, Ready
+from ..record import Algorithm, Array, Native, Piecewise, Ready
 from . import data_kernel, outer_kernel, small, weight_kernel
 from .layout import Layout, OuterLayout, data_layout, outer_layout, weight_layout
 from .passes import Pass, passes
@@ -147,6 +147,26 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
 
 def ready(plan: Plan) -> Ready | None:
     """The small call of `plan` as one function of contiguous arrays; None where it is not small."""
+    state = _small_state(plan)
+    parameters = plan.parameters
+    assert isinstance(parameters, Steps)
+    return None if state is None else small.function(state, ELEMENTS[plan.dtype], target_of(parameters.isa))
+
+
+def native(plan: Plan) -> Native | None:
+    """The same for callers without Python's lock."""
+    state = _small_state(plan, _native_scratch())
+    parameters = plan.parameters
+    assert isinstance(parameters, Steps)
+    return None if state is None else Native(small.entry(ELEMENTS[plan.dtype], target_of(parameters.isa)), state)
+
+
+@functools.cache
+def _native_scratch() -> Array:
+    return small.new_scratch()
+
+
+def _small_state(plan: Plan, scratch: Array | None = None) -> Array | None:
     parameters = plan.parameters
     assert isinstance(parameters, Steps)
     if plan.operations >= SMALL_OPERATIONS or not builtin.available():
@@ -163,21 +183,21 @@ def ready(plan: Plan) -> Ready | None:
     element, target = ELEMENTS[plan.dtype], target_of(parameters.isa)
     searched = (2 if plan.role == "weight_grad" else 1) if _stores_zeros(plan) else None
     if isinstance(prepared, OuterLaunch):
-        return small.prepare(kernel, element, target, [(prepared.launch, 0)], shapes, searched, outer=prepared)
+        return small.prepare(kernel, element, target, [(prepared.launch, 0)], shapes, searched, None, prepared, scratch)
     if isinstance(prepared, WeightLaunch):
         groups, blocks, ranges, kinds, rows, pitch = prepared.totals
         if blocks * ranges > 1:
             return None
         columns = math.prod(g.weight_shape[1:])
         totals = small.Totals(groups, rows, columns, pitch, kinds * rows * pitch)
-        return small.prepare(kernel, element, target, [(prepared.launch, 0)], shapes, searched, totals)
+        return small.prepare(kernel, element, target, [(prepared.launch, 0)], shapes, searched, totals, None, scratch)
     launches = []
     for one in prepared:
         if one.launch is None:
             return None
         begins = [part.start or 0 for part in one.every]
         launches.append((one.launch, sum(start * stride for start, stride in zip(begins, out, strict=True))))
-    return small.prepare(kernel, element, target, launches, shapes, searched)
+    return small.prepare(kernel, element, target, launches, shapes, searched, scratch=scratch)
 
 
 def stacked(plan: Plan, images: int) -> Plan | None:
@@ -317,4 +337,4 @@ def _plain(array: Array, dtype: np.dtype[np.generic]) -> Array:
 
 # an output's terms are added in one order wherever it lies, so that it may be computed alone
 _ANYWHERE = Piecewise(lambda plan: (1,) * (plan.geometry.rank + 1))
-SHIFTED = Algorithm("shifted", propose, run, ready, stacked, _ANYWHERE)
+SHIFTED = Algorithm("shifted", propose, run, ready, stacked, _ANYWHERE, native)

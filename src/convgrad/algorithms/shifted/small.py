@@ -23,7 +23,7 @@ from .launch import CACHE_LINE, Launch
 from .record import FIELDS as LAUNCH_FIELDS
 from .runs import OuterLaunch
 
-NAME = "convgrad_small"
+NAME, ENTRY = "convgrad_small", "convgrad_small_entry"
 SCRATCH_BYTES = 1 << 20
 
 # the state of a function: one block of 8-byte fields, then the offsets, the records and the tables of its launches
@@ -58,8 +58,9 @@ def prepare(
     searched: int | None,  # the place among (a, b, out) of the array that must be finite
     totals: Totals | None = None,  # of a weight kernel, which does not fill the result itself
     outer: OuterLaunch | None = None,
-) -> Ready | None:
-    """The function of contiguous arrays (a, b, out); None where it would need much memory."""
+    scratch: Array | None = None,  # `SCRATCH_BYTES` and two lines, for callers who hold no interpreter's lock
+) -> Array | None:
+    """The state with which contiguous arrays (a, b, out) are computed; None where it would need much memory."""
     itemsize = 4 if element == "float" else 8
     scratch_bytes = max(launch.scratch_bytes for launch, _ in launches)
     totals_bytes = totals.groups * totals.group_pitch * itemsize if totals is not None else 0
@@ -68,7 +69,7 @@ def prepare(
         totals_bytes = outer.totals * itemsize
     if scratch_bytes + totals_bytes + blocks * 8 > SCRATCH_BYTES:
         return None
-    scratch = _scratch()
+    scratch = _scratch() if scratch is None else scratch
     begin = -(-address(scratch) // CACHE_LINE) * CACHE_LINE
     sizes = [math.prod(shape) for shape in shapes]
     # the weight kernel reads no w, the outer kernel writes it
@@ -107,7 +108,19 @@ def prepare(
         known = {"counter": begin, "scratch": begin + CACHE_LINE, "totals": fields["totals"], "done": fields["done"]}
         for name, value in known.items():
             record[LAUNCH_FIELDS.index(name)] = value
+    return state
+
+
+def function(state: Array, element: str, target: Target) -> Ready:
+    """The built-in function of contiguous arrays (a, b, out) with this state."""
     return builtin(NAME, jit.compile_kernel(NAME, text(element, target), target).address, state)
+
+
+def entry(element: str, target: Target) -> jit.Kernel:
+    """Compiled code `(state, addresses of stand-ins for three array objects, whether it was the whole job)`."""
+    vector = f"<{target.vector_bytes // (4 if element == 'float' else 8)} x {element}>"
+    head = f"; {ENTRY}: {element}, {target.name}\n\n{declare_lane_sum(vector)}"
+    return jit.compile_kernel(ENTRY, "\n".join([head, _run(ENTRY, element, vector, internal=False).text()]), target)
 
 
 def _words(table: Array) -> Array:
@@ -118,7 +131,12 @@ def _words(table: Array) -> Array:
 
 @functools.cache
 def _scratch() -> Array:
-    """The memory of all small calls: the lock keeps them apart. The counter has the first line."""
+    """The memory of all small calls of Python: the lock keeps them apart."""
+    return new_scratch()
+
+
+def new_scratch() -> Array:
+    """Memory for small calls that something keeps apart. The counter has the first line."""
     return np.empty(SCRATCH_BYTES + 2 * CACHE_LINE, np.uint8)
 
 
@@ -127,7 +145,7 @@ def text(element: str, target: Target) -> str:
     vector = f"<{target.vector_bytes // (4 if element == 'float' else 8)} x {element}>"
     head = f"; {NAME}: {element}, {target.name}\n\n{declare_lane_sum(vector)}"
     # what Python calls: the fields of the state are behind the head of an array object, like all data
-    entry = f"""\
+    called = f"""\
 define ptr @{NAME}(ptr %self, ptr %arguments, i64 %count) {{
   %place = getelementptr i8, ptr %self, i64 {DATA_OFFSET}
   %state = load ptr, ptr %place, align 8
@@ -139,11 +157,11 @@ define ptr @{NAME}(ptr %self, ptr %arguments, i64 %count) {{
   ret ptr %object
 }}
 """
-    return "\n".join([head, _run(element, vector).text(), entry])
+    return "\n".join([head, _run("run", element, vector, internal=True).text(), called])
 
 
-def _run(element: str, vector: str) -> Function:
-    f = Function("run", "ptr state, ptr arguments, ptr done", internal=True)
+def _run(name: str, element: str, vector: str, internal: bool) -> Function:
+    f = Function(name, "ptr state, ptr arguments, ptr done", internal=internal)
     r = {
         name: f.load("ptr" if name in POINTERS else "i64", f.at(f.arg("state"), "i64", place))
         for place, name in enumerate(FIELDS)
