@@ -64,11 +64,13 @@ def conv_general_dilated(
 def _pads(
     padding: Any, sizes: Sequence[int], kernels: Sequence[int], strides: Any, holes: Any, spreads: Any
 ) -> tuple[tuple[int, int], ...]:
-    """Pairs, also of a name, which is about the sizes with their dilation."""
+    """Pairs, also of a name."""
     if isinstance(padding, str):
+        if max(holes) > 1:
+            rule = f"has no one meaning with lhs_dilation = {holes}, and JAX refuses it too"
+            raise GeometryError("padding", padding, rule, "a pair of whole numbers for each axis")
         windows = [(k - 1) * spread + 1 for k, spread in zip(kernels, spreads, strict=True)]
-        spread_out = [max(0, (size - 1) * hole + 1) for size, hole in zip(sizes, holes, strict=True)]
-        padding = lax.padtype_to_pads(spread_out, windows, strides, padding)
+        padding = lax.padtype_to_pads(sizes, windows, strides, padding)
     return tuple((int(before), int(after)) for before, after in padding)
 
 

@@ -139,8 +139,9 @@ def _frames_are_as_expected() -> bool:
 
     function = _HANDLER(run)
     try:
-        _register("convgrad.frame", function)
-        call = jax.ffi.ffi_call("convgrad.frame", jax.ShapeDtypeStruct((3,), np.float32))
+        name = f"convgrad.frame.{len(_registered)}"
+        _register(name, function)
+        call = jax.ffi.ffi_call(name, jax.ShapeDtypeStruct((3,), np.float32))
         with jax.default_device(jax.devices("cpu")[0]):
             found = np.asarray(jax.jit(call)(given, np.array([17, 19], np.float32)))
     except Exception:
