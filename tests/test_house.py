@@ -23,7 +23,7 @@ LAYERS = [
     *("algorithms", "complexes", "assemble", "integers", "choose", "execute", "piecewise"),
     *("arguments", "arrays", "repeats", "samples", "api", "derivatives", "gram", "operators", "signal", "ndimage"),
     "folding",
-    *("layer", "autograd", "dask", "torch", "jax"),
+    *("layer", "autograd", "dask", "torch", "jax", "sigpy"),
     *("explanation", "train", "deblur", "bench", "conformance"),
     *("cli", "__main__"),
 ]
@@ -40,6 +40,7 @@ OPTIONAL = {
     "llvmlite": {"jit"},
     "torch": {"bench", "torch"},
     "jax": {"bench", "jax"},
+    "sigpy": {"sigpy"},
     "scipy": {"bench", "operators"},
 }
 NEVER = {"sklearn", "matplotlib", "distributed"}
