@@ -1,0 +1,134 @@
+"""float32 convolution on matrix tiles (AMX): each number as three bfloat16, six products, summed in float32.
+
+The sums are those of `shifted`; a product of 16 rows, 16 columns and 32 terms is one instruction, `instructions` says
+which. `layout` cuts a pass into tiles, `filter_kernel` and `pack` bring weights and inputs into them, `data_kernel` and
+`weight_kernel` print the loop nests, `runs` fills their records.
+
+Tiles flush small numbers to zero and make NaN of infinity (its parts are infinity and NaN). Packing sees both: an
+image that holds such a number is computed by `shifted`, with its bits; a weight that does sends the call there.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ... import settings
+from ...geometry import Geometry
+from ...jit import compile as jit
+from ...jit.targets import TILES
+from ...machine import Machine
+from ...plan import Plan, Proposal
+from ..record import Algorithm, Array, Piecewise
+from ..shifted import SHIFTED, joined_positions, plain, walked
+from ..shifted.passes import Pass, passes
+from . import data_kernel, filter_kernel
+from .instructions import MOST_TERMS, PARTS
+from .layout import DataLayout, data_layout, weight_words
+from .runs import DataLaunch, prepare_data, run_data
+
+OPERATIONS_PER_SECOND = 3.6e11  # of one core, six products
+SECONDS_PER_CALL = 2e-5
+MOST_PREPARED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """The parameters of a plan: products of parts, each pass with its layout, and the plan for other numbers."""
+
+    products: int
+    walked: Geometry
+    steps: tuple[tuple[Pass, DataLayout], ...]
+    otherwise: object  # parameters of `shifted`
+
+    def __str__(self) -> str:
+        panels = self.steps[0][1].panels
+        tile = "x".join(map(str, panels.tile))
+        count = f"{len(self.steps)} passes, " if len(self.steps) > 1 else ""
+        return f"amx, {self.products} products of bfloat16, {count}tile {tile}, ic {panels.channels_together}"
+
+
+def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int) -> Proposal | str:
+    if dtype != "float32":
+        return f"{dtype}: its tiles hold float32"
+    if not machine.amx:
+        return "this process has no matrix tiles (AMX)"
+    vector = SHIFTED.propose(role, geometry, dtype, machine, workspace_limit)
+    if isinstance(vector, str):
+        return vector
+    if role == "weight_grad":
+        return "no weight gradient yet"
+    g, products = walked(geometry), 6
+    parts = PARTS[products]
+    taps = math.prod(g.kernel_size)
+    ic, oc = g.in_channels_per_group, g.out_channels_per_group
+    rows, channels = (oc, ic) if role == "forward" else (ic, oc)
+    if channels * taps > MOST_TERMS:
+        return f"sums of {channels * taps} terms might overflow"
+    steps = tuple((p, data_layout(p, rows, channels, parts)) for p in passes(role, g))
+    packed = max(g.groups * weight_words(rows, channels, len(p.places), parts) for p, _ in steps)
+    workspace = 4 * (packed + max(layout.scratch for _, layout in steps))
+    if workspace > workspace_limit:
+        return f"its panels take {workspace >> 20} MiB, more than the limit of {workspace_limit >> 20} MiB"
+    seconds = 2 * g.products / OPERATIONS_PER_SECOND + SECONDS_PER_CALL
+    chain = products * -(-channels // 32) * taps + 18
+    return Proposal(seconds, workspace, 0.5 * (chain + 2), Tiles(products, g, steps, vector.parameters))
+
+
+def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
+    """Compute `plan.role` of arrays `a` and `b` into `out`."""
+    parameters = plan.parameters
+    assert isinstance(parameters, Tiles)
+    first, second = plain(a, out.dtype), plain(b, out.dtype)
+    target = out if out.flags.aligned else np.empty_like(out)
+    if parameters.walked.rank != plan.geometry.rank:
+        first, second = (array.reshape(*array.shape[:2], math.prod(array.shape[2:])) for array in (first, second))
+        target = joined_positions(target)
+    second = np.ascontiguousarray(second)
+    launches = _prepared_for(plan, parameters, first.strides, target.strides)
+    kernels = _kernel(filter_kernel.NAME, parameters.products).call, _kernel(data_kernel.NAME, parameters.products).call
+    strange = run_data(launches, kernels, first, second, target)
+    if target is not out and not np.may_share_memory(target, out):
+        out[...] = target.reshape(out.shape)
+    if strange is None:
+        otherwise(plan, parameters, a, b, out)
+    elif strange.any():
+        for image in np.flatnonzero(strange):
+            one = slice(image, image + 1)
+            otherwise(plan, parameters, a[one], b, out[one])
+
+
+def otherwise(plan: Plan, parameters: Tiles, a: Array, b: Array, out: Array) -> None:
+    """The same by vectors."""
+    g = plan.geometry.with_batch(len(a))
+    SHIFTED.run(replace(plan, geometry=g, algorithm=SHIFTED.name, parameters=parameters.otherwise), a, b, out)
+
+
+# launches that are ready, by the identity of their plan's parameters, which they keep alive
+_prepared: dict[tuple[object, ...], tuple[Tiles, list[DataLaunch]]] = {}
+
+
+def _prepared_for(plan: Plan, parameters: Tiles, a: tuple[int, ...], out: tuple[int, ...]) -> list[DataLaunch]:
+    threads = settings.num_threads() or Machine.here().cores
+    key = (id(parameters), plan.geometry.batch, a, out, threads)
+    found = _prepared.get(key)
+    if found is None:
+        if len(_prepared) >= MOST_PREPARED:
+            _prepared.clear()
+        g = parameters.walked.with_batch(plan.geometry.batch)
+        launches = prepare_data(g, parameters.steps, plan.role == "input_grad", a, out, threads)
+        found = _prepared[key] = parameters, launches
+    return found[1]
+
+
+@functools.cache
+def _kernel(name: str, products: int) -> jit.Kernel:
+    module = {data_kernel.NAME: data_kernel, filter_kernel.NAME: filter_kernel}[name]
+    return jit.compile_kernel(name, module.text(products), TILES)
+
+
+_ANYWHERE = Piecewise(lambda plan: (1,) * (plan.geometry.rank + 1))
+TILES_ALGORITHM = Algorithm("tiles", propose, run, piecewise=_ANYWHERE)
