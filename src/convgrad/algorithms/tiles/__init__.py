@@ -25,10 +25,19 @@ from ...plan import Plan, Proposal
 from ..record import Algorithm, Array, Piecewise
 from ..shifted import SHIFTED, joined_positions, plain, walked
 from ..shifted.passes import Pass, passes
-from . import data_kernel, filter_kernel
-from .instructions import MOST_TERMS, PARTS
-from .layout import DataLayout, data_layout, weight_words
-from .runs import DataLaunch, prepare_data, run_data
+from . import data_kernel, filter_kernel, weight_kernel
+from .instructions import DEPTH, MOST_TERMS, PARTS
+from .layout import DataLayout, WeightLayout, data_layout, weight_layout, weight_words
+from .runs import (
+    DataLaunch,
+    WeightLaunch,
+    most_ranges,
+    prepare_data,
+    prepare_weight,
+    run_data,
+    run_weight,
+    weight_blocks,
+)
 
 OPERATIONS_PER_SECOND = 3.6e11  # of one core, six products
 SECONDS_PER_CALL = 2e-5
@@ -41,7 +50,7 @@ class Tiles:
 
     products: int
     walked: Geometry
-    steps: tuple[tuple[Pass, DataLayout], ...]
+    steps: tuple[tuple[Pass, DataLayout | WeightLayout], ...]
     otherwise: object  # parameters of `shifted`
 
     def __str__(self) -> str:
@@ -59,22 +68,31 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     vector = SHIFTED.propose(role, geometry, dtype, machine, workspace_limit)
     if isinstance(vector, str):
         return vector
-    if role == "weight_grad":
-        return "no weight gradient yet"
     g, products = walked(geometry), 6
     parts = PARTS[products]
     taps = math.prod(g.kernel_size)
     ic, oc = g.in_channels_per_group, g.out_channels_per_group
-    rows, channels = (oc, ic) if role == "forward" else (ic, oc)
-    if channels * taps > MOST_TERMS:
-        return f"sums of {channels * taps} terms might overflow"
-    steps = tuple((p, data_layout(p, rows, channels, parts)) for p in passes(role, g))
-    packed = max(g.groups * weight_words(rows, channels, len(p.places), parts) for p, _ in steps)
-    workspace = 4 * (packed + max(layout.scratch for _, layout in steps))
+    steps: tuple[tuple[Pass, DataLayout | WeightLayout], ...]
+    if role == "weight_grad":
+        (walk,) = passes("forward", g)
+        gradient = weight_layout(walk, oc, ic, parts)
+        steps = ((walk, gradient),)
+        blocks = g.groups * math.prod(weight_blocks(oc, ic, gradient))
+        shared = 2 * gradient.entries * blocks * most_ranges(blocks) if most_ranges(blocks) > 1 else 0
+        workspace = 4 * (gradient.scratch + shared)
+        chain = products * gradient.panels.together * gradient.run // DEPTH + 21
+    else:
+        rows, channels = (oc, ic) if role == "forward" else (ic, oc)
+        if channels * taps > MOST_TERMS:
+            return f"sums of {channels * taps} terms might overflow"
+        data = tuple((p, data_layout(p, rows, channels, parts)) for p in passes(role, g))
+        packed = max(g.groups * weight_words(rows, channels, len(p.places), parts) for p, _ in data)
+        workspace = 4 * (packed + max(layout.scratch for _, layout in data))
+        chain = products * -(-channels // DEPTH) * taps + 18
+        steps = data
     if workspace > workspace_limit:
         return f"its panels take {workspace >> 20} MiB, more than the limit of {workspace_limit >> 20} MiB"
     seconds = 2 * g.products / OPERATIONS_PER_SECOND + SECONDS_PER_CALL
-    chain = products * -(-channels // 32) * taps + 18
     return Proposal(seconds, workspace, 0.5 * (chain + 2), Tiles(products, g, steps, vector.parameters))
 
 
@@ -87,46 +105,70 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
     if parameters.walked.rank != plan.geometry.rank:
         first, second = (array.reshape(*array.shape[:2], math.prod(array.shape[2:])) for array in (first, second))
         target = joined_positions(target)
-    second = np.ascontiguousarray(second)
-    launches = _prepared_for(plan, parameters, first.strides, target.strides)
-    kernels = _kernel(filter_kernel.NAME, parameters.products).call, _kernel(data_kernel.NAME, parameters.products).call
-    strange = run_data(launches, kernels, first, second, target)
+    if plan.role != "weight_grad":
+        second = np.ascontiguousarray(second)
+    launch = _prepared_for(plan, parameters, first.strides, second.strides, target.strides)
+    if isinstance(launch, WeightLaunch):
+        kept = run_weight(launch, _kernel(weight_kernel.NAME, parameters.products).call, first, second, target)
+        strange = np.zeros(0, np.bool) if kept else None
+    else:
+        pack, multiply = (_kernel(name, parameters.products).call for name in (filter_kernel.NAME, data_kernel.NAME))
+        strange = run_data(launch, (pack, multiply), first, second, target)
     if target is not out and not np.may_share_memory(target, out):
         out[...] = target.reshape(out.shape)
     if strange is None:
-        otherwise(plan, parameters, a, b, out)
-    elif strange.any():
+        _otherwise(plan, parameters, a, b, out)
+    else:
         for image in np.flatnonzero(strange):
             one = slice(image, image + 1)
-            otherwise(plan, parameters, a[one], b, out[one])
+            _otherwise(plan, parameters, a[one], b, out[one])
 
 
-def otherwise(plan: Plan, parameters: Tiles, a: Array, b: Array, out: Array) -> None:
+def _otherwise(plan: Plan, parameters: Tiles, a: Array, b: Array, out: Array) -> None:
     """The same by vectors."""
     g = plan.geometry.with_batch(len(a))
     SHIFTED.run(replace(plan, geometry=g, algorithm=SHIFTED.name, parameters=parameters.otherwise), a, b, out)
 
 
+Launches = WeightLaunch | list[DataLaunch]
 # launches that are ready, by the identity of their plan's parameters, which they keep alive
-_prepared: dict[tuple[object, ...], tuple[Tiles, list[DataLaunch]]] = {}
+_prepared: dict[tuple[object, ...], tuple[Tiles, Launches]] = {}
 
 
-def _prepared_for(plan: Plan, parameters: Tiles, a: tuple[int, ...], out: tuple[int, ...]) -> list[DataLaunch]:
+def _prepared_for(
+    plan: Plan, parameters: Tiles, a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...]
+) -> Launches:
     threads = settings.num_threads() or Machine.here().cores
-    key = (id(parameters), plan.geometry.batch, a, out, threads)
+    key = (id(parameters), plan.geometry.batch, a, b, out, threads)
     found = _prepared.get(key)
     if found is None:
         if len(_prepared) >= MOST_PREPARED:
             _prepared.clear()
         g = parameters.walked.with_batch(plan.geometry.batch)
-        launches = prepare_data(g, parameters.steps, plan.role == "input_grad", a, out, threads)
-        found = _prepared[key] = parameters, launches
+        found = _prepared[key] = parameters, _prepare(plan.role, g, parameters, a, b, out, threads)
     return found[1]
+
+
+def _prepare(
+    role: str,
+    g: Geometry,
+    parameters: Tiles,
+    a: tuple[int, ...],
+    b: tuple[int, ...],
+    out: tuple[int, ...],
+    threads: int,
+) -> Launches:
+    if role == "weight_grad":
+        ((p, layout),) = parameters.steps
+        assert isinstance(layout, WeightLayout)
+        return prepare_weight(g, p, layout, a, b, threads)
+    steps = tuple((p, layout) for p, layout in parameters.steps if isinstance(layout, DataLayout))
+    return prepare_data(g, steps, role == "input_grad", a, out, threads)
 
 
 @functools.cache
 def _kernel(name: str, products: int) -> jit.Kernel:
-    module = {data_kernel.NAME: data_kernel, filter_kernel.NAME: filter_kernel}[name]
+    (module,) = (one for one in (data_kernel, filter_kernel, weight_kernel) if name == one.NAME)
     return jit.compile_kernel(name, module.text(products), TILES)
 
 

@@ -6,7 +6,6 @@ count words of 4 bytes, which hold a float32 or a pair of bfloat16.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from ..shifted.layout import Layout, panels_of
@@ -18,6 +17,11 @@ PANEL_BYTES = 1 << 20
 WEIGHT_BYTES = 128 << 10
 BUFFER_BYTES = 512 << 10
 FEWEST_POSITIONS, MOST_POSITIONS = 256, 1024
+# of the weight gradient: positions between two additions to the totals; totals, panel and gy of a block share that cache
+GRADIENT_POSITIONS = 784
+GRADIENT_ROWS = 128
+GRADIENT_ENTRIES = 72 << 10
+GRADIENT_PANEL_BYTES = 512 << 10
 STEP = 2 * SIDE  # rows and positions of a register tile
 
 
@@ -87,6 +91,101 @@ def data_layout(p: Pass, rows: int, channels: int, parts: int) -> DataLayout:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class WeightLayout:
+    """Panels of halves: a row of positions for each part and channel; gy as tiles of 16 rows x 32 positions."""
+
+    panels: Layout
+    parts: int
+    rows_together: int
+    taps: int
+    run: int  # positions of an image's tile, whole steps of 32
+    panel_pitch: int  # halves from one channel to the next
+
+    @property
+    def panel_part(self) -> int:
+        """Halves of all channels in one part."""
+        return self.panels.channels_together * self.panel_pitch
+
+    @property
+    def image_panel(self) -> int:
+        """In words."""
+        return self.parts * self.panel_part // 2
+
+    @property
+    def gy_part(self) -> int:
+        return self.rows_together * self.run // 2
+
+    @property
+    def gy_image(self) -> int:
+        return self.parts * self.gy_part
+
+    @property
+    def gy_at(self) -> int:
+        return self.panels.together * self.image_panel + STEP
+
+    @property
+    def temp_at(self) -> int:
+        return self.gy_at + self.panels.together * self.gy_image
+
+    @property
+    def temp_pitch(self) -> int:
+        return _odd(self.run + STEP)
+
+    @property
+    def sums_at(self) -> int:
+        """Behind 16 rows of gy, and the words of 16 rows in each part."""
+        return self.temp_at + SIDE * self.temp_pitch + self.parts * SIDE * SIDE
+
+    @property
+    def columns(self) -> int:
+        """A channel and a tap each."""
+        return self.panels.channels_together * self.taps
+
+    @property
+    def column_pitch(self) -> int:
+        return _up(self.columns, SIDE)
+
+    @property
+    def totals_at(self) -> int:
+        return self.sums_at + self.column_pitch * STEP
+
+    @property
+    def entries(self) -> int:
+        return self.column_pitch * self.rows_together
+
+    @property
+    def extremes_at(self) -> int:
+        return self.totals_at + 2 * self.entries
+
+    @property
+    def scratch(self) -> int:
+        return self.extremes_at + 2 * SIDE
+
+
+def weight_layout(p: Pass, rows: int, channels: int, parts: int) -> WeightLayout:
+    """For gw[m, c, t] = sum of gy[m, q] * panel[c, q + shift(t)] with `rows` m and `channels` c per group."""
+    taps = max(len(p.offsets), 1)
+    panels = panels_of(p, 0, channels, DEPTH, GRADIENT_POSITIONS, channels, 1 << 40)
+    rows_together = _even(rows, GRADIENT_ROWS)
+    size = panels.together * (panels.panel_size + 2 * STEP) * 2 * parts
+    most = min(GRADIENT_ENTRIES // (rows_together * taps), GRADIENT_PANEL_BYTES // size)
+    channels_together = _even(channels, max(STEP, most // STEP * STEP))
+    return WeightLayout(
+        panels=replace(panels, channels_together=channels_together),
+        parts=parts,
+        rows_together=rows_together,
+        taps=taps,
+        run=panels.run,
+        panel_pitch=2 * _odd((panels.panel_size + 2 * STEP) // 2 + SIDE),
+    )
+
+
+def _even(size: int, most: int) -> int:
+    """The length of even cuts of `size`, multiples of a step of a register tile, and at most `most`."""
+    return _up(-(-size // -(-size // most)), STEP)
+
+
 def _odd(words: int) -> int:
     """At least so many words, an odd number of cache lines: rows that far apart spread over the sets of a cache."""
     return (-(-words // SIDE) | 1) * SIDE
@@ -100,7 +199,3 @@ def weight_words(rows: int, channels: int, taps: int, parts: int) -> int:
     """Of the packed weights of a group."""
     return _up(rows, STEP) * _up(channels, DEPTH) * taps * parts // 2
 
-
-def register_tiles(size: int) -> int:
-    """How many steps of a register tile cover `size`, the last one a half where that is enough."""
-    return math.ceil(size / SIDE)

@@ -17,9 +17,10 @@ from ..shifted.launch import Kernel, Launch, prepared
 from ..shifted.passes import Pass
 from ..shifted.runs import common_fields, tiles_along
 from .instructions import SIDE, configuration
-from .layout import STEP, DataLayout, weight_words
+from .layout import STEP, DataLayout, WeightLayout, weight_words
 
 ITEMS_PER_THREAD = 3  # so that threads end at about the same time
+LEAST_ITEMS = 16  # of the weight kernel: fewer blocks than these are cut into ranges of tiles
 Strides = tuple[int, ...]
 
 
@@ -129,3 +130,64 @@ def run_data(launches: list[DataLaunch], kernels: tuple[Kernel, Kernel], a: Arra
             return None
         one.products.fire(multiply, x=a, w=packed, y=target, flags=strange[1:])
     return strange[1:] != 0
+
+
+@dataclass(frozen=True, slots=True)
+class WeightLaunch:
+    """The weight kernel, with the shapes of what its items share: totals, and a count for each block."""
+
+    launch: Launch
+    totals: int
+    blocks: int
+
+
+def prepare_weight(
+    g: Geometry, p: Pass, layout: WeightLayout, gradient: Strides, source: Strides, threads: int
+) -> WeightLaunch:
+    """weight_grad, for gy and x with these byte strides."""
+    rows, channels, taps = g.out_channels_per_group, g.in_channels_per_group, len(p.offsets)
+    panels = layout.panels
+    row_blocks, channel_blocks = weight_blocks(rows, channels, layout)
+    blocks = g.groups * row_blocks * channel_blocks
+    pieces = -(-g.batch // panels.together) * math.prod(tiles_along(p, panels))
+    ranges = min(most_ranges(blocks), pieces)
+    fields = common_fields(g, p, panels, source, gradient, itemsize=4) | {
+        "items": blocks * ranges,
+        "rows": rows,
+        "channels": channels,
+        "ranges": ranges,
+        "row_blocks": row_blocks,
+        "channel_blocks": channel_blocks,
+        "w_row": channels * taps,
+        "total_pitch": layout.rows_together,
+    }
+    own = ("rows_together", "run", "image_panel", "panel_pitch", "panel_part", "gy_image", "gy_part", "column_pitch")
+    places = ("gy_at", "temp_at", "temp_pitch", "sums_at", "totals_at", "extremes_at")
+    fields |= {name: getattr(layout, name) for name in (*own, *places)}
+    tables = {
+        "shifts": np.array(panels.shifts, np.int64),
+        "phases": np.array(panels.phases, np.int64),
+        "tile_config": configuration(),
+    }
+    launch = prepared(fields, tables, layout.scratch, 4, threads)
+    return WeightLaunch(launch, 2 * layout.entries * blocks * ranges if ranges > 1 else 0, blocks)
+
+
+def run_weight(weight: WeightLaunch, kernel: Kernel, gy: Array, x: Array, gw: Array) -> bool:
+    """Fill `gw`; whether gy and x hold only numbers that tiles keep."""
+    target = gw if gw.flags.c_contiguous else np.empty(gw.shape, gw.dtype)
+    totals, done, strange = np.empty(weight.totals, gw.dtype), np.zeros(weight.blocks, np.int64), np.zeros(1, np.int64)
+    weight.launch.fire(kernel, x=x, y=gy, w=target, totals=totals, done=done, flags=strange)
+    if target is not gw:
+        gw[...] = target
+    return not strange[0]
+
+
+def weight_blocks(rows: int, channels: int, layout: WeightLayout) -> tuple[int, int]:
+    """Blocks of a group: of its output channels, of its input channels."""
+    return -(-rows // layout.rows_together), -(-channels // layout.panels.channels_together)
+
+
+def most_ranges(blocks: int) -> int:
+    """How many ranges of tiles are summed apart, so that threads can share them; one where blocks are enough."""
+    return -(-LEAST_ITEMS // blocks)
