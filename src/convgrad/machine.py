@@ -50,7 +50,7 @@ def _detect(asked: str | None) -> Machine:
     isa = next((name for name, needed in _X86_LEVELS.items() if needed <= features), "generic")
     if platform.machine().lower() in {"arm64", "aarch64"}:
         isa = "neon"
-    amx = isa == "avx512" and asked is None and _AMX <= features and amx_permission()
+    amx = isa == "avx512" and asked is None and features >= _AMX and amx_permission()
     return Machine(settings.limit_isa(isa), usable_cores(), _cache_bytes(), cpu, amx)
 
 
@@ -65,7 +65,8 @@ def amx_permission() -> bool:
         return False
     arch_prctl, request_permission, tile_data = 158, 0x1023, 18
     try:
-        return ctypes.CDLL(None, use_errno=True).syscall(arch_prctl, request_permission, tile_data) == 0
+        refused: int = ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data)
+        return refused == 0
     except (OSError, AttributeError):
         return False
 

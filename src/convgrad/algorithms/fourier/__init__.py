@@ -51,7 +51,7 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     if tiling is None:
         return f"its spectra take more than the limit of {quantity(workspace_limit, 1024)}B"
     workspace = (tiling.scratch + tiling.shared(itemsize)) * itemsize
-    return Proposal(seconds(tiling, itemsize), workspace, error_bound(tiling), tiling, "norm")
+    return Proposal(seconds(tiling, itemsize), workspace, error_bound(tiling), tiling, "norm", whole_numbers=False)
 
 
 def error_bound(t: Tiling) -> float:

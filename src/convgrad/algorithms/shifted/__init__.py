@@ -337,4 +337,4 @@ def plain(array: Array, dtype: np.dtype[np.generic]) -> Array:
 
 # an output's terms are added in one order wherever it lies, so that it may be computed alone
 _ANYWHERE = Piecewise(lambda plan: (1,) * (plan.geometry.rank + 1))
-SHIFTED = Algorithm("shifted", propose, run, ready, stacked, _ANYWHERE, native)
+SHIFTED = Algorithm("shifted", propose, run, {}, ready, stacked, _ANYWHERE, native)

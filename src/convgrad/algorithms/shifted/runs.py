@@ -278,7 +278,13 @@ def common_fields(g: Geometry, p: Pass, layout: Layout, x: Strides, y: Strides, 
         "run": layout.run,
         "buffer_at": layout.buffer_at,
     }
-    sizes = {"in": p.input, "out": p.output, "tile": layout.tile, "tiles": tiles_along(p, layout), "panel": layout.panel}
+    sizes = {
+        "in": p.input,
+        "out": p.output,
+        "tile": layout.tile,
+        "tiles": tiles_along(p, layout),
+        "panel": layout.panel,
+    }
     sizes |= {"reach": layout.reach, "stride": p.stride, "before": p.before}
     for k, axis in enumerate(AXES):
         fields |= {f"{what}_{axis}": numbers[k] for what, numbers in sizes.items()}

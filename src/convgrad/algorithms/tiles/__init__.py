@@ -26,6 +26,7 @@ from ..record import Algorithm, Array, Piecewise
 from ..shifted import SHIFTED, joined_positions, plain, walked
 from ..shifted.passes import Pass, passes
 from . import data_kernel, filter_kernel, weight_kernel
+from .cost import data_seconds, weight_seconds
 from .instructions import DEPTH, MOST_TERMS, PARTS
 from .layout import DataLayout, WeightLayout, data_layout, weight_layout, weight_words
 from .runs import (
@@ -39,8 +40,10 @@ from .runs import (
     weight_blocks,
 )
 
-OPERATIONS_PER_SECOND = 3.6e11  # of one core, six products
-SECONDS_PER_CALL = 2e-5
+WITHIN_A_TILE = 18  # roundings inside of one instruction: 16 pairs, their sum, the addition
+# of all products of parts, in eps = 2**-23 of |x| |w|: parts are rounded, so each is 2**-9 of the one before at most
+DROPPED = {6: 0.5, 3: 3 * 2.0**5 + 1, 1: 2.0**15 + 2.0**6}
+REDUCED = {"high": 3, "medium": 1}
 MOST_PREPARED = 1024
 
 
@@ -61,15 +64,20 @@ class Tiles:
 
 
 def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int) -> Proposal | str:
+    return _propose(6, role, geometry, dtype, machine, workspace_limit)
+
+
+def _propose(
+    products: int, role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int
+) -> Proposal | str:
     if dtype != "float32":
-        return f"{dtype}: its tiles hold float32"
+        return f"{dtype}: its tiles are for float32"
     if not machine.amx:
         return "this process has no matrix tiles (AMX)"
     vector = SHIFTED.propose(role, geometry, dtype, machine, workspace_limit)
     if isinstance(vector, str):
         return vector
-    g, products = walked(geometry), 6
-    parts = PARTS[products]
+    g, parts = walked(geometry), PARTS[products]
     taps = math.prod(g.kernel_size)
     ic, oc = g.in_channels_per_group, g.out_channels_per_group
     steps: tuple[tuple[Pass, DataLayout | WeightLayout], ...]
@@ -77,23 +85,28 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
         (walk,) = passes("forward", g)
         gradient = weight_layout(walk, oc, ic, parts)
         steps = ((walk, gradient),)
-        blocks = g.groups * math.prod(weight_blocks(oc, ic, gradient))
-        shared = 2 * gradient.entries * blocks * most_ranges(blocks) if most_ranges(blocks) > 1 else 0
+        blocks = weight_blocks(oc, ic, gradient)
+        ranges = most_ranges(g.groups * math.prod(blocks))
+        shared = 2 * gradient.entries * g.groups * math.prod(blocks) * ranges if ranges > 1 else 0
         workspace = 4 * (gradient.scratch + shared)
-        chain = products * gradient.panels.together * gradient.run // DEPTH + 21
+        seconds = weight_seconds(g, products, walk, gradient, blocks)
+        chain = products * gradient.panels.together * gradient.run // DEPTH + 3
     else:
         rows, channels = (oc, ic) if role == "forward" else (ic, oc)
         if channels * taps > MOST_TERMS:
             return f"sums of {channels * taps} terms might overflow"
         data = tuple((p, data_layout(p, rows, channels, parts)) for p in passes(role, g))
+        steps = data
         packed = max(g.groups * weight_words(rows, channels, len(p.places), parts) for p, _ in data)
         workspace = 4 * (packed + max(layout.scratch for _, layout in data))
-        chain = products * -(-channels // DEPTH) * taps + 18
-        steps = data
+        seconds = data_seconds(g, products, data, rows, channels)
+        step = data[0][1].channel_step
+        chain = products * step // DEPTH * taps + -(-channels // step)
     if workspace > workspace_limit:
         return f"its panels take {workspace >> 20} MiB, more than the limit of {workspace_limit >> 20} MiB"
-    seconds = 2 * g.products / OPERATIONS_PER_SECOND + SECONDS_PER_CALL
-    return Proposal(seconds, workspace, 0.5 * (chain + 2), Tiles(products, g, steps, vector.parameters))
+    bound = 0.5 * (chain + WITHIN_A_TILE) + DROPPED[products]
+    parameters = Tiles(products, g, steps, vector.parameters)
+    return Proposal(seconds, workspace, bound, parameters, whole_numbers=False)
 
 
 def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
@@ -173,4 +186,10 @@ def _kernel(name: str, products: int) -> jit.Kernel:
 
 
 _ANYWHERE = Piecewise(lambda plan: (1,) * (plan.geometry.rank + 1))
-TILES_ALGORITHM = Algorithm("tiles", propose, run, piecewise=_ANYWHERE)
+TILES_ALGORITHM = Algorithm(
+    "tiles",
+    propose,
+    run,
+    reduced={word: functools.partial(_propose, products) for word, products in REDUCED.items()},
+    piecewise=_ANYWHERE,
+)

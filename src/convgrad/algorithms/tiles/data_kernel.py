@@ -27,7 +27,6 @@ from .instructions import (
     add_products,
     clear_tile,
     configure,
-    load_tile,
     no_extremes,
     raise_flag_if_strange,
     release,
@@ -44,7 +43,7 @@ def text(products: int) -> str:
     """The whole module for so many products of parts."""
     parts = PARTS[products]
     functions = [_products(products, columns) for columns in COLUMNS]
-    functions += [pair_row(parts), pack_pairs(parts), _unpack(), _driver(parts)]
+    functions += [pair_row(parts, True), pair_row(parts, False), pack_pairs(parts), _unpack(), _driver(parts)]
     scatter = "declare void @llvm.masked.scatter.v16f32.v16p0(<16 x float>, <16 x ptr>, i32, <16 x i1>)\n"
     head = f"; {NAME}: {products} products\n{CYCLE_COUNTER}{DECLARATIONS}{scatter}"
     return "\n".join([head, *(function.text() for function in functions)])
@@ -54,7 +53,7 @@ def _products(products: int, columns: int) -> Function:
     """Add `blocks` blocks of 32 channels and their taps to 32 rows x `columns` tiles of outputs."""
     f = Function(
         f"products_{columns}",
-        "ptr panel, ptr w, ptr buffer, ptr shifts, i64 blocks, i64 taps, i64 pair_pitch, i64 w_row, i64 run, i1 first",
+        "ptr panel, ptr w, ptr buffer, ptr sums, ptr shifts, i64 blocks, i64 taps, i64 pair_pitch, i64 w_row, i64 run, i1 first",
         internal=True,
     )
     parts = PARTS[products]
@@ -62,13 +61,8 @@ def _products(products: int, columns: int) -> Function:
     part_pitch = pitch * SIDE
     tiles = [(i, j) for i in range(2) for j in range(columns)]
     places = [f.at(f.arg("buffer"), "float", f.arg("run") * (SIDE * i) + SIDE * j) for i, j in tiles]
-    with f.when(f.arg("first"), "clear"):
-        for i, j in tiles:
-            clear_tile(f, 2 * i + j)
-    again = f.value(f"xor i1 {f.arg('first').name}, true", "i1")
-    with f.when(again, "again"):
-        for (i, j), place in zip(tiles, places, strict=True):
-            load_tile(f, 2 * i + j, place, out_pitch)
+    for i, j in tiles:
+        clear_tile(f, 2 * i + j)
     with f.loop("block", 0, f.arg("blocks")) as block:
         panel = f.at(f.arg("panel"), "i8", part_pitch * parts * block.index)
         w_block = f.at(f.arg("w"), "i8", f.arg("taps") * block.index * (parts * TILE_BYTES))
@@ -78,9 +72,18 @@ def _products(products: int, columns: int) -> Function:
             w = f.at(w_block, "i8", tap.index * (parts * TILE_BYTES))
             rows = [w, f.at(w, "i8", f.arg("w_row"))]
             runs = [f.at(x, "i32", SIDE * j) for j in range(columns)]
-            add_products(f, products, rows, 64, runs, pitch, TILE_BYTES, part_pitch)
-    for (i, j), place in zip(tiles, places, strict=True):
-        store_tile(f, 2 * i + j, place, out_pitch)
+            add_products(f, products, rows, 64, TILE_BYTES, runs, pitch, part_pitch)
+    # few additions to one number each: sums of a step, and then of these, round less than one long chain
+    with f.when(f.arg("first"), "begin"):
+        for (i, j), place in zip(tiles, places, strict=True):
+            store_tile(f, 2 * i + j, place, out_pitch)
+    more = f.value(f"xor i1 {f.arg('first').name}, true", "i1")
+    with f.when(more, "more"):
+        for (i, j), place in zip(tiles, places, strict=True):
+            store_tile(f, 2 * i + j, f.arg("sums"), 64)
+            with f.loop("row", 0, SIDE) as row:
+                at = f.at(place, "float", row.index * f.arg("run"))
+                f.store(f.load(FLOATS, at) + f.load(FLOATS, f.at(f.arg("sums"), "float", row.index * SIDE)), at)
     return f
 
 
@@ -137,6 +140,7 @@ def _driver(parts: int) -> Function:
         x = f.at(r["x"], "float", n0 * r["x_n"] + group * r["channels"] * r["x_c"])
         y_at = n0 * r["y_n"] + (group * r["rows"] + m0) * r["y_c"]
         y = f.at(r["y"], "float", y_at + o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"])
+        sums = f.at(r["scratch"], "float", r["sums_at"])
         buffers = f.at(r["scratch"], "float", r["buffer_at"])
 
         with f.loop("block", 0, r["channels"], r["channels_together"]) as block:
@@ -173,7 +177,7 @@ def _driver(parts: int) -> Function:
                             with f.loop(f"products_{columns}", past, stop, wide) as q:
                                 f.call(
                                     f"products_{columns}",
-                                    *(f.at(panel, "i32", q.index), w_step, f.at(out, "float", q.index)),
+                                    *(f.at(panel, "i32", q.index), w_step, f.at(out, "float", q.index), sums),
                                     *(r["shifts"], blocks, r["taps"], r["pair_pitch"], w_row, r["run"], first),
                                 )
                             past = q.index

@@ -62,11 +62,9 @@ def _driver(parts: int) -> Function:
                     numbers.append(f.gather(FLOATS, begin, apart, mask) * scale)
                     seen = see(f, seen, numbers[-1])
                 there = f.at(r["y"], "i8", to + tap.index * (parts * TILE_BYTES))
-                for part, halves in enumerate(split_row(f, *numbers, parts)):
+                for part, halves in enumerate(split_row(f, numbers, parts)):
                     f.store(halves, f.at(there, "i8", part * TILE_BYTES))
                 tap.next = seen
             store_extremes(f, tap.carried, extremes)
         raise_flag_if_strange(f, extremes, r["flags"])
     return f
-
-

@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...jit.ir import Function, Value, declare_masked
+from ..record import Array
 
 # (part of A, part of B), ordered so that few tiles are loaded again
 PRODUCTS = {
@@ -55,7 +56,7 @@ DECLARATIONS = "".join(
 ) + declare_masked(FLOATS)
 
 
-def configuration() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def configuration() -> Array:
     """The 64 bytes that make all eight registers 16 rows of 64 bytes.
 
     Source: Intel SDM, LDTILECFG: byte 0 the palette, from byte 16 bytes per row (2 each), from byte 48 rows.
@@ -92,9 +93,21 @@ def add_product(f: Function, c: int, a: int, b: int) -> None:
     f.line(f"call void @llvm.x86.tdpbf16ps(i8 {c}, i8 {a}, i8 {b})")
 
 
-def add_products(f: Function, products: int, a: list[Value], a_pitch: Value | int, b: list[Value], b_pitch: Value,
-                 a_part: Value | int, b_part: Value | int) -> None:  # fmt: skip
-    """C[i, j] += A[i] @ B[j] for tiles i of `a` and j of `b`; C in the first registers, parts so many bytes apart."""
+def add_products(
+    f: Function,
+    products: int,
+    a: list[Value],
+    a_pitch: Value | int,
+    a_part: Value | int,
+    b: list[Value],
+    b_pitch: Value | int,
+    b_part: Value | int,
+    fewer_loads_of_a: bool = False,
+) -> None:
+    """C[i, j] += A[i] @ B[j] for tiles i of `a` and j of `b`; C in the first registers, parts so many bytes apart.
+
+    One part of A, or of B, is loaded twice: `fewer_loads_of_a` where its rows cross cache lines.
+    """
     held: dict[int, tuple[int, int]] = {}  # what each register holds: the operand (a or b) and its part
 
     def fetch(operand: int, part: int, pointers: list[Value], pitch: Value | int, apart: Value | int) -> list[int]:
@@ -106,6 +119,8 @@ def add_products(f: Function, products: int, a: list[Value], a_pitch: Value | in
         return registers
 
     for part_a, part_b in PRODUCTS[products]:
+        if fewer_loads_of_a:
+            part_a, part_b = part_b, part_a
         of_a = fetch(0, part_a, a, a_pitch, a_part)
         of_b = fetch(1, part_b, b, b_pitch, b_part)
         for i, register_a in enumerate(of_a):
@@ -120,9 +135,7 @@ def bits(f: Function, vector: Value) -> Value:
 def round_to_halves(f: Function, low: Value, high: Value) -> Value:
     """Two vectors of float32 as 32 bfloat16, those of `low` first."""
     name = "@llvm.x86.avx512bf16.cvtne2ps2bf16.512"
-    rounded = f.value(
-        f"call <32 x bfloat> {name}({FLOATS} {high.name}, {FLOATS} {low.name})", "<32 x bfloat>"
-    )
+    rounded = f.value(f"call <32 x bfloat> {name}({FLOATS} {high.name}, {FLOATS} {low.name})", "<32 x bfloat>")
     return f.value(f"bitcast <32 x bfloat> {rounded.name} to {HALVES}", HALVES)
 
 
@@ -132,9 +145,9 @@ def interleave(f: Function, halves: Value) -> Value:
     return f.value(f"shufflevector {HALVES} {halves.name}, {HALVES} poison, <32 x i32> <{order}>", HALVES)
 
 
-def split_pairs(f: Function, even: Value, odd: Value, parts: int) -> list[Value]:
+def split_pairs(f: Function, numbers: list[Value], parts: int) -> list[Value]:
     """The parts of two scaled vectors of float32, in pairs (even, odd)."""
-    found = []
+    (even, odd), found = numbers, []
     for part in range(parts):
         pairs = interleave(f, round_to_halves(f, even, odd))
         found.append(pairs)
@@ -146,9 +159,9 @@ def split_pairs(f: Function, even: Value, odd: Value, parts: int) -> list[Value]
     return found
 
 
-def split_row(f: Function, low: Value, high: Value, parts: int) -> list[Value]:
+def split_row(f: Function, numbers: list[Value], parts: int) -> list[Value]:
     """The parts of 32 scaled float32 in a row, each 32 halves in a row."""
-    found = []
+    (low, high), found = numbers, []
     for part in range(parts):
         halves = round_to_halves(f, low, high)
         found.append(halves)

@@ -60,8 +60,12 @@ class DataLayout:
         return self.buffer_at + runs * self.buffer_rows * self.run
 
     @property
+    def sums_at(self) -> int:
+        return _up(self.extremes_at + 2 * SIDE, SIDE)
+
+    @property
     def scratch(self) -> int:
-        return self.extremes_at + 2 * SIDE
+        return self.sums_at + SIDE * SIDE
 
 
 def data_layout(p: Pass, rows: int, channels: int, parts: int) -> DataLayout:
@@ -168,7 +172,7 @@ def weight_layout(p: Pass, rows: int, channels: int, parts: int) -> WeightLayout
     taps = max(len(p.offsets), 1)
     panels = panels_of(p, 0, channels, DEPTH, GRADIENT_POSITIONS, channels, 1 << 40)
     rows_together = _even(rows, GRADIENT_ROWS)
-    size = panels.together * (panels.panel_size + 2 * STEP) * 2 * parts
+    size = panels.together * (panels.panel_size + STEP) * 2 * parts
     most = min(GRADIENT_ENTRIES // (rows_together * taps), GRADIENT_PANEL_BYTES // size)
     channels_together = _even(channels, max(STEP, most // STEP * STEP))
     return WeightLayout(
@@ -177,7 +181,7 @@ def weight_layout(p: Pass, rows: int, channels: int, parts: int) -> WeightLayout
         rows_together=rows_together,
         taps=taps,
         run=panels.run,
-        panel_pitch=2 * _odd((panels.panel_size + 2 * STEP) // 2 + SIDE),
+        panel_pitch=2 * _odd((panels.panel_size + STEP + 1) // 2),
     )
 
 
@@ -198,4 +202,3 @@ def _up(size: int, multiple: int) -> int:
 def weight_words(rows: int, channels: int, taps: int, parts: int) -> int:
     """Of the packed weights of a group."""
     return _up(rows, STEP) * _up(channels, DEPTH) * taps * parts // 2
-

@@ -23,18 +23,6 @@ from .instructions import (
 )
 
 
-def load_row(f: Function, name: str, source: Value, step: Value, mask: Value) -> Value:
-    """source[0 : 16*step : step] scaled, the lanes under `mask`, zeros elsewhere."""
-    dense = step.equals(1)
-    # a loop of one round, because only loops carry values out of a branch
-    with f.loop(f"{name}_dense", 0, f.select(dense, 1, 0), carried=[f.zero(FLOATS)]) as once:
-        once.next = [f.load_masked(FLOATS, source, mask)]
-    with f.loop(f"{name}_apart", 0, f.select(dense, 0, 1), carried=once.carried) as once:
-        once.next = [f.gather(FLOATS, source, lanes_apart(f, step), mask)]
-    scale = f.splat(f.constant(SCALE, "float"), FLOATS)
-    return once.carried[0] * scale
-
-
 def lanes_apart(f: Function, step: Value) -> Value:
     """0, step, 2*step, ..."""
     lanes = f"<{SIDE} x i64>"
@@ -42,39 +30,61 @@ def lanes_apart(f: Function, step: Value) -> Value:
     return order * f.splat(step, lanes)
 
 
-def between(f: Function, low: Value, high: Value) -> Value:
-    """The mask of the lanes from `low` up to `high`."""
-    past, before = f.first_lanes(high, FLOATS), f.first_lanes(low, FLOATS)
-    ones = Value("<" + ", ".join(["i1 true"] * SIDE) + ">", past.type, f)
-    return past & f.value(f"xor {before.type} {before.name}, {ones.name}", past.type)
+def _scaled(f: Function, source: Value, step: Value | int, present: Value | None) -> Value:
+    """16 numbers `step` apart, those under the mask `present` or all, scaled."""
+    if step == 1:
+        found = f.load(FLOATS, source) if present is None else f.load_masked(FLOATS, source, present)
+    else:
+        assert isinstance(step, Value) and present is not None
+        found = f.gather(FLOATS, source, lanes_apart(f, step), present)
+    return found * f.splat(f.constant(SCALE, "float"), FLOATS)
 
 
-def pair_row(parts: int) -> Function:
+def _row(name: str, sources: str, dense: bool) -> tuple[Function, Value | int]:
+    step = "" if dense else ", i64 step"
+    arguments = f"ptr to, {sources}, ptr extremes, i64 part_pitch, i64 width, i64 begin, i64 end{step}"
+    f = Function(f"{name}_{'dense' if dense else 'apart'}", arguments, internal=True)
+    return f, 1 if dense else f.arg("step")
+
+
+def _clear(f: Function, label: str, begin: Value | int, end: Value, step: int, element: str, parts: int) -> None:
+    """Zeros from `begin` up to `end` and to the end of a vector, in every part."""
+    with f.loop(label, begin, end, step) as j:
+        to = f.at(f.arg("to"), element, j.index)
+        for part in range(parts):
+            f.store(f.zero(HALVES), f.at(to, element, f.arg("part_pitch") * part if part else 0))
+
+
+def pair_row(parts: int, dense: bool) -> Function:
     """One row of a panel: `width` words, each a pair of channels at a position, in every part.
 
-    Lanes [begin, end) come from `even` and `odd`, read `step` apart; the others are zeros. It writes whole vectors:
-    what stands behind the row is written later.
+    Lanes [begin, end) come from `even` and `odd`, read `step` apart, [begin, both) from both of them; the others are
+    zeros. It writes whole vectors: what stands behind the row is written later.
     """
-    f = Function(
-        "pair_row",
-        "ptr to, ptr even, ptr odd, ptr extremes, i64 part_pitch, i64 width, i64 begin, i64 end, i64 end_odd, i64 step",
-        internal=True,
-    )
-    begin, step = f.arg("begin"), f.arg("step")
-    with f.loop("j", 0, f.arg("width"), SIDE, carried=load_extremes(f, f.arg("extremes"))) as j:
+    f, step = _row("pair_row", "ptr even, ptr odd, i64 both", dense)
+    begin, end, both = f.arg("begin"), f.arg("end"), f.arg("both")
+    _clear(f, "before", 0, begin, SIDE, "i32", parts)
+
+    def split(j: Value, masked: bool, extremes: list[Value]) -> list[Value]:
         numbers = []
-        for name, end in (("even", f.arg("end")), ("odd", f.arg("end_odd"))):
-            source = f.at(f.arg(name), "float", (j.index - begin) * step)
-            mask = between(f, begin - j.index, end - j.index)
-            numbers.append(load_row(f, name, source, step, mask))
-        extremes = j.carried
-        for vector in numbers:
-            extremes = see(f, extremes, vector)
-        to = f.at(f.arg("to"), "i32", j.index)
-        for part, pairs in enumerate(split_pairs(f, *numbers, parts)):
+        for name, last in (("even", end), ("odd", both)):
+            present = f.first_lanes(last - j, FLOATS) if masked else None
+            numbers.append(_scaled(f, f.at(f.arg(name), "float", (j - begin) * step), step, present))
+            extremes = see(f, extremes, numbers[-1])
+        to = f.at(f.arg("to"), "i32", j)
+        for part, pairs in enumerate(split_pairs(f, numbers, parts)):
             f.store(pairs, f.at(to, "i32", f.arg("part_pitch") * part if part else 0))
-        j.next = extremes
+        return extremes
+
+    extremes, done = load_extremes(f, f.arg("extremes")), begin
+    if dense:
+        with f.loop("whole", begin, both - (SIDE - 1), SIDE, carried=extremes) as j:
+            j.next = split(j.index, False, j.carried)
+        extremes, done = j.carried, j.index
+    with f.loop("rest", done, end, SIDE, carried=extremes) as j:
+        j.next = split(j.index, True, j.carried)
     store_extremes(f, j.carried, f.arg("extremes"))
+    _clear(f, "behind", j.index, f.arg("width"), SIDE, "i32", parts)
     return f
 
 
@@ -112,6 +122,15 @@ def lines(f: Function, r: Record) -> Iterator[Line]:
 _TILE = "i64 od, i64 oh, i64 ow, i64 nd, i64 nh, i64 nw"
 
 
+def _call_row(f: Function, name: str, step: Value, *arguments: Value) -> None:
+    """The row function for numbers that lie beside each other, or the one for numbers `step` apart."""
+    dense = step.equals(1)
+    with f.when(dense, "dense"):
+        f.call(f"{name}_dense", *arguments)
+    with f.when(f.value(f"xor i1 {dense.name}, true", "i1"), "apart"):
+        f.call(f"{name}_apart", *arguments, step)
+
+
 def pack_pairs(parts: int) -> Function:
     """What one tile of one image reads: blocks of 32 channels x parts x 16 pairs x phases x rows, padding as zeros."""
     f = Function("pack_pairs", f"ptr record, ptr x, ptr panel, ptr extremes, i64 channels, {_TILE}", internal=True)
@@ -121,37 +140,43 @@ def pack_pairs(parts: int) -> Function:
     pairs = (f.arg("channels") + (DEPTH - 1)) // DEPTH * SIDE
     with f.loop("pair", 0, pairs) as pair, lines(f, r) as line:
         even = pair.index * 2
-        ends = [f.select(line.inside & (c < f.arg("channels")), line.high, line.low) for c in (even, even + 1)]
+        end, both = (f.select(line.inside & (c < f.arg("channels")), line.high, line.low) for c in (even, even + 1))
         row = pair.index // SIDE * (part_pitch * parts) + pair.index % SIDE * r["pair_pitch"]
         source = f.at(f.arg("x"), "float", even * r["x_c"] + line.source)
-        f.call(
-            "pair_row",
-            *(f.at(f.arg("panel"), "i32", row + line.place), source, f.at(source, "float", r["x_c"])),
-            *(f.arg("extremes"), part_pitch, f.arg("nw"), line.low, *ends),
-            r["stride_w"] * r["x_w"],
+        _call_row(
+            *(f, "pair_row", r["stride_w"] * r["x_w"], f.at(f.arg("panel"), "i32", row + line.place)),
+            *(source, f.at(source, "float", r["x_c"]), both),
+            *(f.arg("extremes"), part_pitch, f.arg("nw"), line.low, end),
         )
     return f
 
 
-def half_row(parts: int) -> Function:
+def half_row(parts: int, dense: bool) -> Function:
     """One row of a panel of halves: `width` numbers of one channel in every part, lanes outside [begin, end) zeros."""
-    f = Function(
-        "half_row",
-        "ptr to, ptr from, ptr extremes, i64 part_pitch, i64 width, i64 begin, i64 end, i64 step",
-        internal=True,
-    )
-    begin, step = f.arg("begin"), f.arg("step")
-    with f.loop("j", 0, f.arg("width"), DEPTH, carried=load_extremes(f, f.arg("extremes"))) as j:
-        numbers, extremes = [], j.carried
-        for name, first in (("low", j.index), ("high", j.index + SIDE)):
-            source = f.at(f.arg("from"), "float", (first - begin) * step)
-            numbers.append(load_row(f, name, source, step, between(f, begin - first, f.arg("end") - first)))
+    f, step = _row("half_row", "ptr from", dense)
+    begin, end = f.arg("begin"), f.arg("end")
+    _clear(f, "before", 0, begin, DEPTH, "i16", parts)
+
+    def split(j: Value, masked: bool, extremes: list[Value]) -> list[Value]:
+        numbers = []
+        for first in (j, j + SIDE):
+            present = f.first_lanes(end - first, FLOATS) if masked else None
+            numbers.append(_scaled(f, f.at(f.arg("from"), "float", (first - begin) * step), step, present))
             extremes = see(f, extremes, numbers[-1])
-        to = f.at(f.arg("to"), "i16", j.index)
-        for part, halves in enumerate(split_row(f, *numbers, parts)):
+        to = f.at(f.arg("to"), "i16", j)
+        for part, halves in enumerate(split_row(f, numbers, parts)):
             f.store(halves, f.at(to, "i16", f.arg("part_pitch") * part if part else 0))
-        j.next = extremes
+        return extremes
+
+    extremes, done = load_extremes(f, f.arg("extremes")), begin
+    if dense:
+        with f.loop("whole", begin, end - (DEPTH - 1), DEPTH, carried=extremes) as j:
+            j.next = split(j.index, False, j.carried)
+        extremes, done = j.carried, j.index
+    with f.loop("rest", done, end, DEPTH, carried=extremes) as j:
+        j.next = split(j.index, True, j.carried)
     store_extremes(f, j.carried, f.arg("extremes"))
+    _clear(f, "behind", j.index, f.arg("width"), DEPTH, "i16", parts)
     return f
 
 
@@ -163,16 +188,14 @@ def pack_halves(parts: int) -> Function:
     with f.loop("channel", 0, r["channels_together"]) as channel:
         row = f.at(f.arg("panel"), "i16", channel.index * r["panel_pitch"])
         present = channel.index < f.arg("channels")
+        for part in range(parts):  # the last step reads so far behind the panel, where gy is zero
+            behind = r["panel_part"] * part + r["panel_size"] if part else r["panel_size"]
+            f.store(f.zero(HALVES), f.at(row, "i16", behind))
         with lines(f, r) as line:
-            f.call(
-                "half_row",
-                f.at(row, "i16", line.place),
+            _call_row(
+                *(f, "half_row", r["stride_w"] * r["x_w"], f.at(row, "i16", line.place)),
                 f.at(f.arg("x"), "float", channel.index * r["x_c"] + line.source),
                 *(f.arg("extremes"), r["panel_part"], f.arg("nw"), line.low),
-                *(f.select(line.inside & present, line.high, line.low), r["stride_w"] * r["x_w"]),
+                f.select(line.inside & present, line.high, line.low),
             )
-        with f.loop("behind", r["panel_size"], r["panel_pitch"]) as k:
-            for part in range(parts):
-                zero = f.constant(0, "i16")
-                f.store(zero, f.at(row, "i16", r["panel_part"] * part + k.index if part else k.index))
     return f

@@ -78,6 +78,7 @@ def prepare_data(
             "run": layout.run,
             "buffer_at": layout.buffer_at,
             "extremes_at": layout.extremes_at,
+            "sums_at": layout.sums_at,
             "all_channels": int(layout.all_channels),
             "channel_step": layout.channel_step,
         }
@@ -100,9 +101,7 @@ def prepare_data(
     return launches
 
 
-def _shares(
-    batch: int, alone: int, together: int, rows: int, layout: DataLayout, threads: int
-) -> tuple[int, int]:
+def _shares(batch: int, alone: int, together: int, rows: int, layout: DataLayout, threads: int) -> tuple[int, int]:
     """(images of an item, ranges of rows), so that there are items for all threads."""
     fewest = -(-rows // layout.rows_together)
     if threads == 1:
@@ -114,7 +113,9 @@ def _shares(
     return together, max(fewest, min(-(-rows // STEP), -(-wanted // max(1, items))))
 
 
-def run_data(launches: list[DataLaunch], kernels: tuple[Kernel, Kernel], a: Array, w: Array, out: Array) -> Array | None:
+def run_data(
+    launches: list[DataLaunch], kernels: tuple[Kernel, Kernel], a: Array, w: Array, out: Array
+) -> Array | None:
     """Fill `out`; which images hold numbers that tiles do not keep, or None where a weight is one."""
     pack, multiply = kernels
     strange = np.zeros(1 + len(a), np.int64)
@@ -129,7 +130,8 @@ def run_data(launches: list[DataLaunch], kernels: tuple[Kernel, Kernel], a: Arra
         if strange[0]:
             return None
         one.products.fire(multiply, x=a, w=packed, y=target, flags=strange[1:])
-    return strange[1:] != 0
+    found: Array = strange[1:] != 0
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ the order of every sum is fixed by the geometry, never by the threads.
 
 from __future__ import annotations
 
-from ...jit.ir import CYCLE_COUNTER, Function
+from ...jit.ir import CYCLE_COUNTER, Function, Value
 from ...jit.targets import TILES
 from ..shifted.data_kernel import copy_row
 from ..shifted.outer_kernel import add_compensated, settle, turn
@@ -45,13 +45,14 @@ from .layout import STEP
 from .pack import half_row, pack_halves
 
 NAME = "convgrad_tiles_weight"
-CHUNK = 128  # positions: gy of 32 rows takes 24 KiB
+CHUNK = 96
 
 
 def text(products: int) -> str:
     """The whole module for so many products of parts."""
     parts = PARTS[products]
-    functions = [_products(products), _add_sums(), half_row(parts), pack_halves(parts), _pack_gradient(parts)]
+    functions = [_products(products), _add_sums()]
+    functions += [half_row(parts, True), half_row(parts, False), pack_halves(parts), _pack_gradient(parts)]
     functions += [copy_row("float", FLOATS, TILES.masks), turn("float", SIDE), settle("float", SIDE), _driver(parts)]
     head = f"; {NAME}: {products} products\n{CYCLE_COUNTER}{DECLARATIONS}"
     return "\n".join([head, *(function.text() for function in functions)])
@@ -61,7 +62,8 @@ def _products(products: int) -> Function:
     """Add `steps` steps of 32 positions to the sums of 32 channels x 32 rows."""
     f = Function(
         "products",
-        "ptr panel, ptr gy, ptr sums, i64 steps, i64 panel_pitch, i64 panel_part, i64 gy_row, i64 gy_part, i64 taps, i1 first",
+        "ptr panel, ptr gy, ptr sums, i64 steps, i64 panel_pitch, i64 panel_part, i64 gy_row, i64 gy_part, i64 taps, "
+        "i1 first",
         internal=True,
     )
     pitch, out_pitch = f.arg("panel_pitch") * 2, f.arg("taps") * (STEP * 4)
@@ -79,7 +81,8 @@ def _products(products: int) -> Function:
         gy = f.at(f.arg("gy"), "i8", step.index * TILE_BYTES)
         channels = [x, f.at(x, "i8", pitch * SIDE)]
         rows = [gy, f.at(gy, "i8", f.arg("gy_row"))]
-        add_products(f, products, channels, pitch, rows, f.i64(64), f.arg("panel_part") * 2, f.arg("gy_part") * 4)
+        parts = f.arg("panel_part") * 2, f.arg("gy_part") * 4
+        add_products(f, products, channels, pitch, parts[0], rows, 64, parts[1], fewer_loads_of_a=True)
     for (i, j), place in zip(tiles, places, strict=True):
         store_tile(f, 2 * i + j, place, out_pitch)
     return f
@@ -110,38 +113,59 @@ def _pack_gradient(parts: int) -> Function:
     )
     r = Record(f, f.arg("record"))
     r.load_all()
-    pitch, lines = r["temp_pitch"], f.at(f.arg("temp"), "float", r["temp_pitch"] * SIDE)
-    zero = f.zero(FLOATS)
-    with f.loop("m", 0, r["rows_together"], SIDE) as m:
-        source = f.at(f.arg("gy"), "float", m.index * r["y_c"])
-        to = f.at(f.arg("to"), "i32", m.index * (r["run"] // 2))
-        with f.loop("row", 0, SIDE) as row:
-            line = f.at(f.arg("temp"), "float", row.index * pitch)
-            with f.loop("clear", 0, r["run"], SIDE) as q:
-                f.store(zero, f.at(line, "float", q.index))
-            present = m.index + row.index < f.arg("rows")
-            with f.loop("d", 0, f.select(present, f.arg("nd"), f.i64(0))) as d, f.loop("h", 0, f.arg("nh")) as h:
-                f.call(
-                    "copy_row",
-                    f.at(line, "float", (d.index * r["panel_h"] + h.index) * r["panel_w"]),
-                    f.at(source, "float", row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"]),
-                    *(f.arg("nw"), f.i64(1), r["y_w"]),
+    pitch, count = r["temp_pitch"], f.arg("nd") * f.arg("nh") * f.arg("nw")
+    zero, scale = f.zero(FLOATS), f.splat(f.constant(SCALE, "float"), FLOATS)
+    words = f.at(f.arg("temp"), "float", pitch * SIDE)
+    # positions that lie behind each other as in the panel are read where they are
+    flat = r["y_w"].equals(1) & (
+        f.arg("nh").equals(1) | (r["panel_w"].equals(f.arg("nw")) & r["y_h"].equals(f.arg("nw")))
+    )
+    plane = f.arg("nh") * f.arg("nw")
+    flat = flat & (f.arg("nd").equals(1) | ((r["panel_h"] * r["panel_w"]).equals(plane) & r["y_d"].equals(plane)))
+
+    def turn_tiles(label: str, source: Value, apart: Value, begin: Value | int, end: Value, skip: Value | int) -> None:
+        """Split and turn 16 rows of `source`, which begins at position `skip`."""
+        with f.loop(label, begin, end, DEPTH) as q:
+            with f.loop("split", 0, SIDE, carried=load_extremes(f, f.arg("extremes"))) as row:
+                line = f.at(source, "float", row.index * apart + q.index - skip)
+                numbers, extremes = (
+                    [f.load(FLOATS, f.at(line, "float", SIDE * k)) * scale for k in range(2)],
+                    row.carried,
                 )
-        scale = f.splat(f.constant(SCALE, "float"), FLOATS)
-        with f.loop("q", 0, r["run"], DEPTH) as q:
-            with f.loop("turned", 0, SIDE, carried=load_extremes(f, f.arg("extremes"))) as row:
-                line = f.at(f.arg("temp"), "float", row.index * pitch + q.index)
-                numbers, extremes = [f.load(FLOATS, f.at(line, "float", SIDE * k)) * scale for k in range(2)], row.carried
                 for vector in numbers:
                     extremes = see(f, extremes, vector)
                 row.next = extremes
-                for part, halves in enumerate(split_row(f, *numbers, parts)):
-                    f.store(halves, f.at(lines, "i32", row.index * SIDE + part * SIDE * SIDE))
+                for part, halves in enumerate(split_row(f, numbers, parts)):
+                    f.store(halves, f.at(words, "i32", row.index * SIDE + part * SIDE * SIDE))
             store_extremes(f, row.carried, f.arg("extremes"))
             for part in range(parts):
                 tile = f.at(to, "i32", q.index // 2 * SIDE)
                 tile = f.at(tile, "i32", r["gy_part"] * part) if part else tile
-                f.call("turn", tile, f.at(lines, "i32", part * SIDE * SIDE), f.i64(SIDE), f.i64(SIDE))
+                f.call("turn", tile, f.at(words, "i32", part * SIDE * SIDE), f.i64(SIDE), f.i64(SIDE))
+
+    with f.loop("m", 0, r["rows_together"], SIDE) as m:
+        source = f.at(f.arg("gy"), "float", m.index * r["y_c"])
+        to = f.at(f.arg("to"), "i32", m.index * (r["run"] // 2))
+        present = f.larger(f.smaller(f.arg("rows") - m.index, SIDE), f.i64(0))
+        whole = f.select(flat & present.equals(SIDE), count // DEPTH * DEPTH, 0)
+        turn_tiles("in_place", source, r["y_c"], 0, whole, 0)
+        rest = r["run"] - whole
+        # either whole rows from position 0 on, or one row of what is left
+        some = f.compare("sgt", whole, 0)
+        nd, nh = (f.select(some, 1, f.arg(name)) for name in ("nd", "nh"))
+        nw = f.select(some, count - whole, f.arg("nw"))
+        with f.loop("row", 0, f.select(f.compare("sgt", rest, 0), SIDE, 0)) as row:
+            line = f.at(f.arg("temp"), "float", row.index * pitch)
+            with f.loop("clear", 0, rest, SIDE) as q:
+                f.store(zero, f.at(line, "float", q.index))
+            with f.loop("d", 0, f.select(row.index < present, nd, f.i64(0))) as d, f.loop("h", 0, nh) as h:
+                f.call(
+                    "copy_row",
+                    f.at(line, "float", (d.index * r["panel_h"] + h.index) * r["panel_w"]),
+                    f.at(source, "float", row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"] + whole),
+                    *(nw, f.i64(1), r["y_w"]),
+                )
+        turn_tiles("rest", f.arg("temp"), pitch, whole, r["run"], whole)
     return f
 
 
