@@ -41,8 +41,8 @@ from .runs import (
 )
 
 WITHIN_A_TILE = 18  # roundings inside of one instruction: 16 pairs, their sum, the addition
-# of all products of parts, in eps = 2**-23 of |x| |w|: parts are rounded, so each is 2**-9 of the one before at most
-DROPPED = {6: 0.5, 3: 3 * 2.0**5 + 1, 1: 2.0**15 + 2.0**6}
+# of products left out, in eps = 2**-23 of |x| |w|: a part is at most 2**-8 of the one before; and what is flushed
+DROPPED = {6: 1.5, 3: 3 * 2.0**7 + 1, 1: 2.0**16 + 2.0**8}
 REDUCED = {"high": 3, "medium": 1}
 MOST_PREPARED = 1024
 

@@ -1,4 +1,4 @@
-"""Text of the data kernel on matrix tiles: out[m, q] = sum over channels c and taps t of w[m, c, t] * panel[c, q + shift(t)].
+"""Text of the data kernel on tiles: out[m, q] = sum over channels c and taps t of w[m, c, t] * panel[c, q + shift(t)].
 
 Forward and input gradient, any rank up to three: the numbers of its record say which. Items (images x group x tile of
 outputs x range of rows) are drawn from an atomic counter. For each item
@@ -53,7 +53,8 @@ def _products(products: int, columns: int) -> Function:
     """Add `blocks` blocks of 32 channels and their taps to 32 rows x `columns` tiles of outputs."""
     f = Function(
         f"products_{columns}",
-        "ptr panel, ptr w, ptr buffer, ptr sums, ptr shifts, i64 blocks, i64 taps, i64 pair_pitch, i64 w_row, i64 run, i1 first",
+        "ptr panel, ptr w, ptr buffer, ptr sums, ptr shifts, i64 blocks, i64 taps, i64 pair_pitch, i64 w_row, "
+        "i64 run, i1 first",
         internal=True,
     )
     parts = PARTS[products]

@@ -17,7 +17,7 @@ PANEL_BYTES = 1 << 20
 WEIGHT_BYTES = 128 << 10
 BUFFER_BYTES = 512 << 10
 FEWEST_POSITIONS, MOST_POSITIONS = 256, 1024
-# of the weight gradient: positions between two additions to the totals; totals, panel and gy of a block share that cache
+# of the weight gradient: positions between two additions to the totals; these, panel and gy of a block share that cache
 GRADIENT_POSITIONS = 784
 GRADIENT_ROWS = 128
 GRADIENT_ENTRIES = 72 << 10

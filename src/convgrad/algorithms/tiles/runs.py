@@ -82,7 +82,7 @@ def prepare_data(
             "all_channels": int(layout.all_channels),
             "channel_step": layout.channel_step,
         }
-        tables = {
+        tables: dict[str, Array] = {
             "shifts": np.array(panels.shifts, np.int32),
             "places": np.array(p.places, np.int32),
             "phases": np.array(panels.phases, np.int64),
@@ -166,7 +166,7 @@ def prepare_weight(
     own = ("rows_together", "run", "image_panel", "panel_pitch", "panel_part", "gy_image", "gy_part", "column_pitch")
     places = ("gy_at", "temp_at", "temp_pitch", "sums_at", "totals_at", "extremes_at")
     fields |= {name: getattr(layout, name) for name in (*own, *places)}
-    tables = {
+    tables: dict[str, Array] = {
         "shifts": np.array(panels.shifts, np.int64),
         "phases": np.array(panels.phases, np.int64),
         "tile_config": configuration(),

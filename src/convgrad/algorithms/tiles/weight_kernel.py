@@ -1,4 +1,4 @@
-"""Text of the weight kernel on matrix tiles: gw[m, c, t] = sum over images and positions q of gy[m, q] * panel[c, q + shift(t)].
+"""Text of the weight kernel on tiles: gw[m, c, t] = sum over positions q of gy[m, q] * panel[c, q + shift(t)].
 
 A tile A is 16 channels x 32 positions of the panel, where a tap is a shift along the row; a tile B the same positions
 of 16 rows of gy, turned. Items (group x block of rows x block of channels x range of tiles) are drawn from an atomic
