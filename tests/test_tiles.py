@@ -1,4 +1,4 @@
-"""Float32 on matrix tiles: exact on whole numbers, within its bound on others, and never a bit that depends on company."""
+"""Float32 on matrix tiles: exact on whole numbers, within its bound on others, no bit that depends on company."""
 
 from __future__ import annotations
 
@@ -385,10 +385,13 @@ def check_data(lay: DataLayout, rows: int, channels: int, furthest: int) -> None
 def check_weight(lay: WeightLayout, furthest: int) -> None:
     panels = lay.panels
     assert panels.channels_together % 32 == 0 and lay.rows_together % 32 == 0 and lay.run % 32 == 0
-    assert furthest + lay.run <= panels.panel_size + 32 <= lay.panel_pitch
-    assert panels.together * lay.image_panel < lay.gy_at
+    assert furthest + lay.run <= panels.panel_size + 32 <= lay.turned + 1 <= lay.temp_pitch
+    assert lay.parities == 2 or all(shift % 2 == 0 for shift in panels.shifts)
+    assert lay.image_panel == lay.parts * lay.parities * panels.channels_together * lay.turned // 2
+    assert panels.together * lay.image_panel <= lay.gy_at
     assert lay.gy_at + panels.together * lay.gy_image <= lay.temp_at
-    assert lay.temp_at + max(16 * (lay.temp_pitch + 16 * lay.parts), 512) <= lay.sums_at
+    assert lay.run + 32 <= lay.gy_pitch and 2 * lay.gy_image == lay.parts * lay.rows_together * lay.gy_pitch
+    assert lay.temp_at + lay.parts * 8 * lay.temp_pitch <= lay.sums_at
     assert lay.sums_at + 32 * lay.columns <= lay.totals_at
     assert lay.totals_at + 2 * lay.entries <= lay.extremes_at < lay.scratch
 

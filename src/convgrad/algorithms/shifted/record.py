@@ -22,7 +22,7 @@ NUMBERS = (
     *("temp_pitch", "temp_at", "positions_at", "totals_at", "step_n", "step_d", "step_h", "step_w"),
     # of the kernels on matrix tiles
     *("pair_pitch", "image_panel", "runs_apart", "row_splits", "all_channels", "channel_step", "extremes_at"),
-    *("panel_pitch", "panel_part", "gy_image", "gy_part", "gy_at", "sums_at"),
+    *("panel_part", "block_panel", "turned", "parities", "gy_image", "gy_part", "gy_at", "sums_at"),
 )
 FIELDS = (*POINTERS, *NUMBERS)
 

@@ -44,8 +44,7 @@ def text(products: int) -> str:
     parts = PARTS[products]
     functions = [_products(products, columns) for columns in COLUMNS]
     functions += [pair_row(parts, True), pair_row(parts, False), pack_pairs(parts), _unpack(), _driver(parts)]
-    scatter = "declare void @llvm.masked.scatter.v16f32.v16p0(<16 x float>, <16 x ptr>, i32, <16 x i1>)\n"
-    head = f"; {NAME}: {products} products\n{CYCLE_COUNTER}{DECLARATIONS}{scatter}"
+    head = f"; {NAME}: {products} products\n{CYCLE_COUNTER}{DECLARATIONS}"
     return "\n".join([head, *(function.text() for function in functions)])
 
 

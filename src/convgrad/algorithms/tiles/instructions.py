@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit.ir import Function, Value, declare_masked
+from ...jit.ir import Function, Value, declare_gather, declare_masked
 from ..record import Array
 
 # (part of A, part of B), ordered so that few tiles are loaded again
@@ -37,23 +37,26 @@ MOST_TERMS = 1 << 18
 
 FLOATS, WORDS, HALVES = "<16 x float>", "<16 x i32>", "<32 x i16>"
 
-DECLARATIONS = "".join(
-    f"declare {line}\n"
-    for line in (
-        "void @llvm.x86.ldtilecfg(ptr)",
-        "void @llvm.x86.tilerelease()",
-        "void @llvm.x86.tilezero(i8 immarg)",
-        "void @llvm.x86.tileloadd64(i8 immarg, ptr, i64)",
-        "void @llvm.x86.tilestored64(i8 immarg, ptr, i64)",
-        "void @llvm.x86.tdpbf16ps(i8 immarg, i8 immarg, i8 immarg)",
-        "<32 x bfloat> @llvm.x86.avx512bf16.cvtne2ps2bf16.512(<16 x float>, <16 x float>)",
-        "<16 x i32> @llvm.umin.v16i32(<16 x i32>, <16 x i32>)",
-        "<16 x i32> @llvm.umax.v16i32(<16 x i32>, <16 x i32>)",
-        "i32 @llvm.vector.reduce.umin.v16i32(<16 x i32>)",
-        "i32 @llvm.vector.reduce.umax.v16i32(<16 x i32>)",
-        "<16 x float> @llvm.masked.gather.v16f32.v16p0(<16 x ptr>, i32, <16 x i1>, <16 x float>)",
+DECLARATIONS = (
+    "".join(
+        f"declare {line}\n"
+        for line in (
+            "void @llvm.x86.ldtilecfg(ptr)",
+            "void @llvm.x86.tilerelease()",
+            "void @llvm.x86.tilezero(i8 immarg)",
+            "void @llvm.x86.tileloadd64(i8 immarg, ptr, i64)",
+            "void @llvm.x86.tilestored64(i8 immarg, ptr, i64)",
+            "void @llvm.x86.tdpbf16ps(i8 immarg, i8 immarg, i8 immarg)",
+            "<32 x bfloat> @llvm.x86.avx512bf16.cvtne2ps2bf16.512(<16 x float>, <16 x float>)",
+            "<16 x i32> @llvm.umin.v16i32(<16 x i32>, <16 x i32>)",
+            "<16 x i32> @llvm.umax.v16i32(<16 x i32>, <16 x i32>)",
+            "i32 @llvm.vector.reduce.umin.v16i32(<16 x i32>)",
+            "i32 @llvm.vector.reduce.umax.v16i32(<16 x i32>)",
+        )
     )
-) + declare_masked(FLOATS)
+    + declare_masked(FLOATS)
+    + declare_gather(FLOATS)
+)
 
 
 def configuration() -> Array:

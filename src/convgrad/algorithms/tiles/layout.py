@@ -18,10 +18,10 @@ WEIGHT_BYTES = 128 << 10
 BUFFER_BYTES = 512 << 10
 FEWEST_POSITIONS, MOST_POSITIONS = 256, 1024
 # of the weight gradient: positions between two additions to the totals; these, panel and gy of a block share that cache
-GRADIENT_POSITIONS = 784
-GRADIENT_ROWS = 128
-GRADIENT_ENTRIES = 72 << 10
-GRADIENT_PANEL_BYTES = 512 << 10
+GRADIENT_POSITIONS, ONE_TAP_POSITIONS = 784, 400
+GRADIENT_ROWS = 256
+GRADIENT_ENTRIES = 160 << 10
+GRADIENT_PANEL_BYTES = 1 << 20
 STEP = 2 * SIDE  # rows and positions of a register tile
 
 
@@ -97,28 +97,47 @@ def data_layout(p: Pass, rows: int, channels: int, parts: int) -> DataLayout:
 
 @dataclass(frozen=True, slots=True)
 class WeightLayout:
-    """Panels of halves: a row of positions for each part and channel; gy as tiles of 16 rows x 32 positions."""
+    """gy as rows of halves; panels turned: for each part, parity and 16 channels, pairs of positions x channels."""
 
     panels: Layout
     parts: int
     rows_together: int
     taps: int
     run: int  # positions of an image's tile, whole steps of 32
-    panel_pitch: int  # halves from one channel to the next
+    parities: int  # pairs begin at even positions, and where a shift is odd, at odd ones as well
+
+    @property
+    def turned(self) -> int:
+        """Positions of a panel that are turned: so far does the last step read, where gy is zero."""
+        return _up(self.panels.panel_size + STEP, STEP)
+
+    @property
+    def temp_pitch(self) -> int:
+        """Halves of one channel before it is turned."""
+        return self.turned + STEP
+
+    @property
+    def block_panel(self) -> int:
+        """Words of 16 channels."""
+        return self.turned // 2 * SIDE
 
     @property
     def panel_part(self) -> int:
-        """Halves of all channels in one part."""
-        return self.panels.channels_together * self.panel_pitch
+        return self.parities * self.panels.channels_together // SIDE * self.block_panel
 
     @property
     def image_panel(self) -> int:
-        """In words."""
-        return self.parts * self.panel_part // 2
+        return self.parts * self.panel_part
+
+    @property
+    def gy_pitch(self) -> int:
+        """Halves from one row to the next."""
+        return 2 * _odd((self.run + STEP) // 2)
 
     @property
     def gy_part(self) -> int:
-        return self.rows_together * self.run // 2
+        """In words."""
+        return self.rows_together * self.gy_pitch // 2
 
     @property
     def gy_image(self) -> int:
@@ -126,37 +145,30 @@ class WeightLayout:
 
     @property
     def gy_at(self) -> int:
-        return self.panels.together * self.image_panel + STEP
+        return self.panels.together * self.image_panel
 
     @property
     def temp_at(self) -> int:
         return self.gy_at + self.panels.together * self.gy_image
 
     @property
-    def temp_pitch(self) -> int:
-        return _odd(self.run + STEP)
-
-    @property
     def sums_at(self) -> int:
-        """Behind 16 rows of gy, and the words of 16 rows in each part."""
-        return self.temp_at + SIDE * self.temp_pitch + self.parts * SIDE * SIDE
+        """Behind 16 channels in each part."""
+        return self.temp_at + _up(self.parts * SIDE * self.temp_pitch // 2, SIDE)
 
     @property
     def columns(self) -> int:
-        """A channel and a tap each."""
-        return self.panels.channels_together * self.taps
-
-    @property
-    def column_pitch(self) -> int:
-        return _up(self.columns, SIDE)
+        """A tap and a channel each."""
+        return self.taps * self.panels.channels_together
 
     @property
     def totals_at(self) -> int:
-        return self.sums_at + self.column_pitch * STEP
+        """Behind the sums of 32 rows."""
+        return self.sums_at + self.columns * STEP
 
     @property
     def entries(self) -> int:
-        return self.column_pitch * self.rows_together
+        return self.columns * self.rows_together
 
     @property
     def extremes_at(self) -> int:
@@ -170,19 +182,15 @@ class WeightLayout:
 def weight_layout(p: Pass, rows: int, channels: int, parts: int) -> WeightLayout:
     """For gw[m, c, t] = sum of gy[m, q] * panel[c, q + shift(t)] with `rows` m and `channels` c per group."""
     taps = max(len(p.offsets), 1)
-    panels = panels_of(p, 0, channels, DEPTH, GRADIENT_POSITIONS, channels, 1 << 40)
+    positions = GRADIENT_POSITIONS if taps > 1 else ONE_TAP_POSITIONS
+    panels = panels_of(p, 0, channels, DEPTH, positions, channels, 1 << 40)
     rows_together = _even(rows, GRADIENT_ROWS)
-    size = panels.together * (panels.panel_size + STEP) * 2 * parts
+    parities = 2 if any(shift % 2 for shift in panels.shifts) else 1
+    size = panels.together * (panels.panel_size + STEP) * 2 * parts * parities
     most = min(GRADIENT_ENTRIES // (rows_together * taps), GRADIENT_PANEL_BYTES // size)
     channels_together = _even(channels, max(STEP, most // STEP * STEP))
-    return WeightLayout(
-        panels=replace(panels, channels_together=channels_together),
-        parts=parts,
-        rows_together=rows_together,
-        taps=taps,
-        run=panels.run,
-        panel_pitch=2 * _odd((panels.panel_size + STEP + 1) // 2),
-    )
+    panels = replace(panels, channels_together=channels_together)
+    return WeightLayout(panels, parts, rows_together, taps, panels.run, parities)
 
 
 def _even(size: int, most: int) -> int:

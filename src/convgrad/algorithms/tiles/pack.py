@@ -180,22 +180,77 @@ def half_row(parts: int, dense: bool) -> Function:
     return f
 
 
-def pack_halves(parts: int) -> Function:
-    """What one tile of one image reads: parts x channels x phases x rows, padding as zeros, and zeros behind."""
-    f = Function("pack_halves", f"ptr record, ptr x, ptr panel, ptr extremes, i64 channels, {_TILE}", internal=True)
+def turn_panel(parts: int) -> Function:
+    """What one tile of one image reads: parts x parities x blocks of 16 channels x pairs of positions x channels.
+
+    16 channels at a time become rows of halves, with padding and what stands behind them as zeros, and these are
+    turned, 16 pairs of positions at a time.
+    """
+    f = Function(
+        "turn_panel", f"ptr record, ptr x, ptr panel, ptr temp, ptr extremes, i64 channels, {_TILE}", internal=True
+    )
     r = Record(f, f.arg("record"))
     r.load_all()
-    with f.loop("channel", 0, r["channels_together"]) as channel:
-        row = f.at(f.arg("panel"), "i16", channel.index * r["panel_pitch"])
-        present = channel.index < f.arg("channels")
-        for part in range(parts):  # the last step reads so far behind the panel, where gy is zero
-            behind = r["panel_part"] * part + r["panel_size"] if part else r["panel_size"]
-            f.store(f.zero(HALVES), f.at(row, "i16", behind))
-        with lines(f, r) as line:
+    temp_part = r["temp_pitch"] * SIDE
+    with f.loop("block", 0, r["channels_together"], SIDE) as block:
+        with f.loop("channel", 0, SIDE) as channel:
+            row = f.at(f.arg("temp"), "i16", channel.index * r["temp_pitch"])
+            with f.loop("behind", r["panel_size"], r["temp_pitch"] - (DEPTH - 1), DEPTH) as k:
+                for part in range(parts):
+                    f.store(f.zero(HALVES), f.at(row, "i16", temp_part * part + k.index if part else k.index))
+            for part in range(parts):
+                f.store(f.zero(HALVES), f.at(row, "i16", temp_part * part + (r["temp_pitch"] - DEPTH)))
+            at = block.index + channel.index
+            with lines(f, r) as line:
+                _call_row(
+                    *(f, "half_row", r["stride_w"] * r["x_w"], f.at(row, "i16", line.place)),
+                    f.at(f.arg("x"), "float", at * r["x_c"] + line.source),
+                    *(f.arg("extremes"), temp_part, f.arg("nw"), line.low),
+                    f.select(line.inside & (at < f.arg("channels")), line.high, line.low),
+                )
+        with f.loop("parity", 0, r["parities"]) as parity:
+            blocks = parity.index * (r["channels_together"] // SIDE) + block.index // SIDE
+            with f.loop("q", 0, r["turned"], DEPTH) as q:
+                for part in range(parts):
+                    to = blocks * r["block_panel"] + q.index * (SIDE // 2)
+                    f.call(
+                        "turn",
+                        f.at(f.arg("panel"), "i32", r["panel_part"] * part + to if part else to),
+                        f.at(f.arg("temp"), "i16", temp_part * part + q.index + parity.index),
+                        *(f.i64(SIDE), r["temp_pitch"] // 2),
+                    )
+    return f
+
+
+def gradient_rows(parts: int) -> Function:
+    """One tile of one image of gy: parts x rows of halves at the positions of the panel, zeros between."""
+    f = Function(
+        "gradient_rows",
+        "ptr record, ptr gy, ptr to, ptr extremes, i64 rows, i64 nd, i64 nh, i64 nw",
+        internal=True,
+    )
+    r = Record(f, f.arg("record"))
+    r.load_all()
+    plane = f.arg("nh") * f.arg("nw")
+    # positions that lie behind each other as in the panel are one row
+    flat = f.arg("nh").equals(1) | (r["panel_w"].equals(f.arg("nw")) & r["y_h"].equals(f.arg("nw") * r["y_w"]))
+    deep = (r["panel_h"] * r["panel_w"]).equals(plane) & r["y_d"].equals(plane * r["y_w"])
+    flat = flat & (f.arg("nd").equals(1) | deep)
+    nd, nh = (f.select(flat, 1, f.arg(name)) for name in ("nd", "nh"))
+    nw = f.select(flat, plane * f.arg("nd"), f.arg("nw"))
+    part_pitch = r["gy_part"] * 2
+    with f.loop("row", 0, r["rows_together"]) as row:
+        to = f.at(f.arg("to"), "i16", row.index * r["gy_pitch"])
+        with f.loop("clear", 0, r["run"], DEPTH) as q:
+            for part in range(parts):
+                f.store(f.zero(HALVES), f.at(to, "i16", part_pitch * part + q.index if part else q.index))
+        present = row.index < f.arg("rows")
+        with f.loop("d", 0, f.select(present, nd, f.i64(0))) as d, f.loop("h", 0, nh) as h:
+            source = row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"]
             _call_row(
-                *(f, "half_row", r["stride_w"] * r["x_w"], f.at(row, "i16", line.place)),
-                f.at(f.arg("x"), "float", channel.index * r["x_c"] + line.source),
-                *(f.arg("extremes"), r["panel_part"], f.arg("nw"), line.low),
-                f.select(line.inside & present, line.high, line.low),
+                *(f, "half_row", r["y_w"]),
+                f.at(to, "i16", (d.index * r["panel_h"] + h.index) * r["panel_w"]),
+                f.at(f.arg("gy"), "float", source),
+                *(f.arg("extremes"), part_pitch, nw, f.i64(0), nw),
             )
     return f

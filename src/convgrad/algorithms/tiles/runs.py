@@ -161,18 +161,24 @@ def prepare_weight(
         "row_blocks": row_blocks,
         "channel_blocks": channel_blocks,
         "w_row": channels * taps,
-        "total_pitch": layout.rows_together,
     }
-    own = ("rows_together", "run", "image_panel", "panel_pitch", "panel_part", "gy_image", "gy_part", "column_pitch")
-    places = ("gy_at", "temp_at", "temp_pitch", "sums_at", "totals_at", "extremes_at")
-    fields |= {name: getattr(layout, name) for name in (*own, *places)}
+    own = ("rows_together", "run", "image_panel", "panel_part", "block_panel", "turned", "parities", "temp_pitch")
+    gradient = ("gy_image", "gy_part", "gy_pitch")
+    places = ("gy_at", "temp_at", "sums_at", "totals_at", "extremes_at")
+    fields |= {name: getattr(layout, name) for name in (*own, *gradient, *places)}
     tables: dict[str, Array] = {
-        "shifts": np.array(panels.shifts, np.int64),
+        "shifts": np.array([_pair_row(shift, layout) for shift in panels.shifts], np.int64),
         "phases": np.array(panels.phases, np.int64),
         "tile_config": configuration(),
     }
     launch = prepared(fields, tables, layout.scratch, 4, threads)
     return WeightLaunch(launch, 2 * layout.entries * blocks * ranges if ranges > 1 else 0, blocks)
+
+
+def _pair_row(shift: int, layout: WeightLayout) -> int:
+    """The row of pairs of positions at which a tap begins, in blocks of 16 channels that follow those of even pairs."""
+    blocks = layout.panels.channels_together // SIDE
+    return shift // 2 + shift % 2 * blocks * layout.turned // 2
 
 
 def run_weight(weight: WeightLaunch, kernel: Kernel, gy: Array, x: Array, gw: Array) -> bool:
