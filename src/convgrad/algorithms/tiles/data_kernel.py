@@ -33,7 +33,7 @@ from .instructions import (
     store_tile,
 )
 from .layout import STEP
-from .pack import lanes_apart, pack_pairs, pair_row
+from .pack import STEPS, lanes_apart, pack_pairs, pair_row
 
 NAME = "convgrad_tiles_data"
 COLUMNS = (2, 1)  # register tiles along positions, largest first
@@ -43,7 +43,7 @@ def text(products: int) -> str:
     """The whole module for so many products of parts."""
     parts = PARTS[products]
     functions = [_products(products, columns) for columns in COLUMNS]
-    functions += [pair_row(parts, True), pair_row(parts, False), pack_pairs(parts), _unpack(), _driver(parts)]
+    functions += [*(pair_row(parts, kind) for kind in STEPS), pack_pairs(parts), _unpack(), _driver(parts)]
     head = f"; {NAME}: {products} products\n{CYCLE_COUNTER}{DECLARATIONS}"
     return "\n".join([head, *(function.text() for function in functions)])
 

@@ -30,21 +30,35 @@ def lanes_apart(f: Function, step: Value) -> Value:
     return order * f.splat(step, lanes)
 
 
+STEPS = {"dense": 1, "second": 2, "apart": None}  # how far apart numbers may lie: a function for each
+
+
 def _scaled(f: Function, source: Value, step: Value | int, present: Value | None) -> Value:
-    """16 numbers `step` apart, those under the mask `present` or all, scaled."""
-    if step == 1:
-        found = f.load(FLOATS, source) if present is None else f.load_masked(FLOATS, source, present)
-    else:
-        assert isinstance(step, Value) and present is not None
-        found = f.gather(FLOATS, source, lanes_apart(f, step), present)
+    """16 numbers `step` apart, the first `present` or all, scaled."""
+    if isinstance(step, Value):
+        assert present is not None
+        found = f.gather(FLOATS, source, lanes_apart(f, step), f.first_lanes(present, FLOATS))
+    elif step == 1:
+        found = _loaded(f, source, present)
+    else:  # every second of two vectors
+        found = f.shuffle(
+            _loaded(f, source, None if present is None else present * 2 - 1),
+            _loaded(f, f.at(source, "float", SIDE), None if present is None else present * 2 - (SIDE + 1)),
+            range(0, 2 * SIDE, 2),
+        )
     return found * f.splat(f.constant(SCALE, "float"), FLOATS)
 
 
-def _row(name: str, sources: str, dense: bool) -> tuple[Function, Value | int]:
-    step = "" if dense else ", i64 step"
-    arguments = f"ptr to, {sources}, ptr extremes, i64 part_pitch, i64 width, i64 begin, i64 end{step}"
-    f = Function(f"{name}_{'dense' if dense else 'apart'}", arguments, internal=True)
-    return f, 1 if dense else f.arg("step")
+def _loaded(f: Function, source: Value, present: Value | None) -> Value:
+    return f.load(FLOATS, source) if present is None else f.load_masked(FLOATS, source, f.first_lanes(present, FLOATS))
+
+
+def _row(name: str, sources: str, kind: str) -> tuple[Function, Value | int]:
+    step = STEPS[kind]
+    last = ", i64 step" if step is None else ""
+    arguments = f"ptr to, {sources}, ptr extremes, i64 part_pitch, i64 width, i64 begin, i64 end{last}"
+    f = Function(f"{name}_{kind}", arguments, internal=True)
+    return f, f.arg("step") if step is None else step
 
 
 def _clear(f: Function, label: str, begin: Value | int, end: Value, step: int, element: str, parts: int) -> None:
@@ -55,20 +69,20 @@ def _clear(f: Function, label: str, begin: Value | int, end: Value, step: int, e
             f.store(f.zero(HALVES), f.at(to, element, f.arg("part_pitch") * part if part else 0))
 
 
-def pair_row(parts: int, dense: bool) -> Function:
+def pair_row(parts: int, kind: str) -> Function:
     """One row of a panel: `width` words, each a pair of channels at a position, in every part.
 
     Lanes [begin, end) come from `even` and `odd`, read `step` apart, [begin, both) from both of them; the others are
     zeros. It writes whole vectors: what stands behind the row is written later.
     """
-    f, step = _row("pair_row", "ptr even, ptr odd, i64 both", dense)
+    f, step = _row("pair_row", "ptr even, ptr odd, i64 both", kind)
     begin, end, both = f.arg("begin"), f.arg("end"), f.arg("both")
     _clear(f, "before", 0, begin, SIDE, "i32", parts)
 
     def split(j: Value, masked: bool, extremes: list[Value]) -> list[Value]:
         numbers = []
         for name, last in (("even", end), ("odd", both)):
-            present = f.first_lanes(last - j, FLOATS) if masked else None
+            present = last - j if masked else None
             numbers.append(_scaled(f, f.at(f.arg(name), "float", (j - begin) * step), step, present))
             extremes = see(f, extremes, numbers[-1])
         to = f.at(f.arg("to"), "i32", j)
@@ -77,8 +91,8 @@ def pair_row(parts: int, dense: bool) -> Function:
         return extremes
 
     extremes, done = load_extremes(f, f.arg("extremes")), begin
-    if dense:
-        with f.loop("whole", begin, both - (SIDE - 1), SIDE, carried=extremes) as j:
+    if isinstance(step, int):
+        with f.loop("whole", begin, both - (SIDE + step - 2), SIDE, carried=extremes) as j:
             j.next = split(j.index, False, j.carried)
         extremes, done = j.carried, j.index
     with f.loop("rest", done, end, SIDE, carried=extremes) as j:
@@ -123,12 +137,13 @@ _TILE = "i64 od, i64 oh, i64 ow, i64 nd, i64 nh, i64 nw"
 
 
 def _call_row(f: Function, name: str, step: Value, *arguments: Value) -> None:
-    """The row function for numbers that lie beside each other, or the one for numbers `step` apart."""
-    dense = step.equals(1)
-    with f.when(dense, "dense"):
-        f.call(f"{name}_dense", *arguments)
-    with f.when(f.value(f"xor i1 {dense.name}, true", "i1"), "apart"):
-        f.call(f"{name}_apart", *arguments, step)
+    """The row function for numbers so far apart."""
+    others = step.equals(step)
+    for kind, known in STEPS.items():
+        this = others if known is None else step.equals(known)
+        with f.when(this, kind):
+            f.call(f"{name}_{kind}", *arguments, *(() if known is not None else (step,)))
+        others = others & f.value(f"xor i1 {this.name}, true", "i1")
 
 
 def pack_pairs(parts: int) -> Function:
@@ -151,16 +166,16 @@ def pack_pairs(parts: int) -> Function:
     return f
 
 
-def half_row(parts: int, dense: bool) -> Function:
+def half_row(parts: int, kind: str) -> Function:
     """One row of a panel of halves: `width` numbers of one channel in every part, lanes outside [begin, end) zeros."""
-    f, step = _row("half_row", "ptr from", dense)
+    f, step = _row("half_row", "ptr from", kind)
     begin, end = f.arg("begin"), f.arg("end")
     _clear(f, "before", 0, begin, DEPTH, "i16", parts)
 
     def split(j: Value, masked: bool, extremes: list[Value]) -> list[Value]:
         numbers = []
         for first in (j, j + SIDE):
-            present = f.first_lanes(end - first, FLOATS) if masked else None
+            present = end - first if masked else None
             numbers.append(_scaled(f, f.at(f.arg("from"), "float", (first - begin) * step), step, present))
             extremes = see(f, extremes, numbers[-1])
         to = f.at(f.arg("to"), "i16", j)
@@ -169,8 +184,8 @@ def half_row(parts: int, dense: bool) -> Function:
         return extremes
 
     extremes, done = load_extremes(f, f.arg("extremes")), begin
-    if dense:
-        with f.loop("whole", begin, end - (DEPTH - 1), DEPTH, carried=extremes) as j:
+    if isinstance(step, int):
+        with f.loop("whole", begin, end - (DEPTH + step - 2), DEPTH, carried=extremes) as j:
             j.next = split(j.index, False, j.carried)
         extremes, done = j.carried, j.index
     with f.loop("rest", done, end, DEPTH, carried=extremes) as j:

@@ -9,7 +9,8 @@ an atomic counter. For each tile of an item
     products  32 rows x 32 channels, for every tap, over a few positions, so that these come from the first-level cache
     add       these sums to compensated totals: digits do not get lost as tiles add up
 
-Whoever finishes the last range of a block adds the totals of its ranges in order. So the order of every sum is fixed by the geometry, never by the threads.
+Whoever finishes the last range of a block adds the totals of its ranges in order. So the order of every sum is
+fixed by the geometry, never by the threads.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from .instructions import (
     store_tile,
 )
 from .layout import STEP
-from .pack import gradient_rows, half_row, lanes_apart, turn_panel
+from .pack import STEPS, gradient_rows, half_row, lanes_apart, turn_panel
 
 NAME = "convgrad_tiles_weight"
 CHUNK = 128
@@ -45,7 +46,7 @@ def text(products: int) -> str:
     """The whole module for so many products of parts."""
     parts = PARTS[products]
     functions = [_products(products), _add_sums(), _settle(), turn("float", SIDE)]
-    functions += [half_row(parts, True), half_row(parts, False), turn_panel(parts), gradient_rows(parts)]
+    functions += [*(half_row(parts, kind) for kind in STEPS), turn_panel(parts), gradient_rows(parts)]
     functions += [_driver(parts)]
     head = f"; {NAME}: {products} products\n{CYCLE_COUNTER}{DECLARATIONS}"
     return "\n".join([head, *(function.text() for function in functions)])
@@ -101,7 +102,7 @@ def _settle() -> Function:
     r.load_all()
     apart = lanes_apart(f, r["taps"])
     columns = r["channels_together"] * r["taps"]
-    with f.loop("row", 0, f.arg("rows")) as row, f.loop("tap", 0, r["taps"]) as tap:
+    with f.loop("row", 0, f.arg("rows")) as row, f.loop("tap", 0, r["taps"]) as tap:  # noqa: SIM117
         with f.loop("channel", 0, f.arg("channels"), SIDE) as channel:
             place = row.index * columns + tap.index * r["channels_together"] + channel.index
             with f.loop("range", 0, r["ranges"], carried=[f.zero(FLOATS)] * 2) as part:
