@@ -27,7 +27,7 @@ extensions = [
 exclude_patterns = ["_build", "_ext"]
 
 # the adapters' pages are built where the libraries are not
-autodoc_mock_imports = [name for name in ("jax", "torch") if importlib.util.find_spec(name) is None]
+autodoc_mock_imports = [name for name in ("jax", "sigpy", "torch") if importlib.util.find_spec(name) is None]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "fieldlist"]
 myst_heading_anchors = 3

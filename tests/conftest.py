@@ -12,6 +12,7 @@ from browser import chromium, eventually, sized
 from hypothesis import HealthCheck, settings
 
 os.environ["CONVGRAD_TUNING"] = ""  # what this user has tuned is no part of the suite
+os.environ["KERAS_BACKEND"] = "torch"  # Keras chooses when it is imported
 
 settings.register_profile(
     "convgrad",

@@ -23,6 +23,10 @@ from convgrad.jit import compile as jit
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)])
+LIBRARIES = (
+    *("torch", "jax", "scipy", "autograd", "sigpy", "dask", "xarray"),
+    *("flax", "equinox", "keras", "pytensor", "skimage", "pylops"),  # of docs/recipes
+)
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -38,8 +42,9 @@ def need_what_it_uses(source: str) -> None:
     """Skip where a peer library, or the compiler of kernels, is not there."""
     if (source.startswith("kernel ") or 'algorithm="shifted"' in source) and jit.available() is not None:
         pytest.skip(f"no compiled kernels: {jit.available()}")
-    for name in ("torch", "jax", "scipy", "autograd", "dask", "xarray"):
-        if re.search(rf"^(?:>>> )?(?:import|from) {name}\b", source, re.MULTILINE):
+    imported = re.findall(r"^(?:>>> )?(?:import|from) ([^#\n]+)", source, re.MULTILINE)
+    for name in LIBRARIES:
+        if any(re.search(rf"(?:^|, ){name}\b", line.partition(" import ")[0]) for line in imported):
             peer(name)
 
 

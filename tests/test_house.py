@@ -17,13 +17,13 @@ TESTS = Path(__file__).parent
 
 # low to high: a module imports only from its own room and from those before it
 LAYERS = [
-    *("errors", "settings", "boundary", "geometry", "spelling", "definition", "touching", "pieces"),
+    *("errors", "foreign", "settings", "boundary", "geometry", "spelling", "definition", "touching", "pieces"),
     *("machine", "plan", "tuned", "threads"),
     "jit",
     *("algorithms", "complexes", "assemble", "integers", "choose", "execute", "piecewise"),
     *("arguments", "arrays", "repeats", "samples", "api", "derivatives", "gram", "operators", "signal", "ndimage"),
     "folding",
-    *("layer", "autograd", "dask", "torch", "jax"),
+    *("layer", "autograd", "dask", "torch", "jax", "sigpy"),
     *("explanation", "train", "deblur", "bench", "conformance"),
     *("cli", "__main__"),
 ]
@@ -40,6 +40,7 @@ OPTIONAL = {
     "llvmlite": {"jit"},
     "torch": {"bench", "torch"},
     "jax": {"bench", "jax"},
+    "sigpy": {"sigpy"},
     "scipy": {"bench", "operators"},
 }
 NEVER = {"sklearn", "matplotlib", "distributed"}

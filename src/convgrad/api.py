@@ -33,6 +33,7 @@ from .choose import REMEMBERED, WORKSPACE_LIMIT, choose
 from .complexes import METHODS, REAL, Product, product_of
 from .errors import UnsupportedError
 from .execute import execute
+from .foreign import of_kind
 from .geometry import Geometry
 from .machine import Machine
 from .plan import Plan
@@ -85,7 +86,7 @@ def conv(
     """
     options = stride, padding, dilation, groups, padding_mode, padding_value, complex_method, precision, algorithm
     y = _call(_CONV, x, _backwards(w) if flip else w, options, out)
-    return y if bias is None else _add_bias(y, bias)
+    return _alike(y if bias is None else _add_bias(y, bias), x, w)
 
 
 def conv_input_grad(
@@ -120,19 +121,9 @@ def conv_input_grad(
     >>> conv_input_grad(gy, w, input_size=5)
     array([[[  0.,   1.,  10., 100.,   0.]]])
     """
-    options = (
-        input_size,
-        stride,
-        padding,
-        dilation,
-        groups,
-        padding_mode,
-        padding_value,
-        complex_method,
-        precision,
-        algorithm,
-    )
-    return _call(_INPUT_GRAD, gy, _backwards(w) if flip else w, options, out)
+    given = input_size, stride, padding, dilation, groups, padding_mode, padding_value
+    options = *given, complex_method, precision, algorithm
+    return _alike(_call(_INPUT_GRAD, gy, _backwards(w) if flip else w, options, out), gy, w)
 
 
 def conv_weight_grad(
@@ -170,24 +161,15 @@ def conv_weight_grad(
     >>> conv_weight_grad(gy, x, kernel_size=3)
     array([[[321., 432., 543.]]])
     """
-    options = (
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        groups,
-        padding_mode,
-        padding_value,
-        complex_method,
-        precision,
-        algorithm,
-    )
+    given = kernel_size, stride, padding, dilation, groups, padding_mode, padding_value
+    options = *given, complex_method, precision, algorithm
     if reduce != "sum":
-        return _per_image(gy, x, options, reduce, flip, out)
-    if flip:
-        gw = _call(_WEIGHT_GRAD, gy, x, options, out if out is None else _flipped("out", out))
-        return _flipped("gw", gw)
-    return _call(_WEIGHT_GRAD, gy, x, options, out)
+        gw = _per_image(gy, x, options, reduce, flip, out)
+    elif flip:
+        gw = _flipped("gw", _call(_WEIGHT_GRAD, gy, x, options, out if out is None else _flipped("out", out)))
+    else:
+        gw = _call(_WEIGHT_GRAD, gy, x, options, out)
+    return _alike(gw, gy, x)
 
 
 def conv_bias_grad(gy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -201,7 +183,7 @@ def conv_bias_grad(gy: ArrayLike, *, out: Array | None = None) -> Array:
     >>> conv_bias_grad(np.array([[[1., 10, 100], [2, 20, 200]]]))
     array([111., 222.])
     """
-    gy = check_gy(as_array("gy", gy))
+    given, gy = gy, check_gy(as_array("gy", gy))
     shape, dtype = (gy.shape[1],), common_dtype(gy)
     gb = np.empty(shape, dtype) if out is None else check_out(out, shape, dtype, {"gy": gy})
     if dtype.kind in "iu":
@@ -210,7 +192,7 @@ def conv_bias_grad(gy: ArrayLike, *, out: Array | None = None) -> Array:
     wide = {"f": np.float64, "c": np.complex128}.get(dtype.kind, dtype)
     per_image = gy.sum(axis=tuple(range(2, gy.ndim)), dtype=wide)
     gb[...] = np.ascontiguousarray(per_image.T).sum(axis=1)
-    return gb
+    return _alike(gb, given)
 
 
 def conv_transpose(
@@ -253,7 +235,7 @@ def conv_transpose(
     given = output_size, stride, padding, dilation, groups, padding_mode, padding_value, output_padding
     options = *given, complex_method, precision, algorithm
     y = _call(_TRANSPOSE, x, _backwards(w) if flip else w, options, out)
-    return y if bias is None else _add_bias(y, bias)
+    return _alike(y if bias is None else _add_bias(y, bias), x, w)
 
 
 def sizes(
@@ -402,6 +384,15 @@ def _per_image(
         return samples.squared_norms(plan, gy, x, found)
     samples.each(plan, gy, x, _flipped("out", found, 3) if flip else found)
     return found
+
+
+def _alike(result: Array, *arguments: ArrayLike) -> Array:
+    """The result as an array of the library of the arguments: a tensor for tensors."""
+    for value in arguments:
+        if type(value) is not np.ndarray:
+            found: Array = of_kind(result, *arguments)
+            return found
+    return result
 
 
 def _flipped(name: str, value: ArrayLike, first: int = 2) -> Array:

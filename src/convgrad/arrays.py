@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import integers
 from .complexes import REAL
 from .errors import GeometryError, UnsupportedError
+from .foreign import to_numpy
 
 Array = NDArray[Any]
 FLOATS = ("float32", "float64")
 DTYPES = (*FLOATS, *REAL, *integers.DTYPES)
+_PLAIN = (np.ndarray, list, tuple, float, int)
 _NATIVE = {np.dtype(name) for name in FLOATS}
 _ACCEPTED = "float32, float64, complex64, complex128 or integers of 8 to 64 bits"
 
@@ -25,7 +27,7 @@ _ACCEPTED = "float32, float64, complex64, complex128 or integers of 8 to 64 bits
 def as_array(argument: str, value: ArrayLike) -> Array:
     """`value` as an ndarray of a dtype that has kernels."""
     try:
-        array = np.asarray(value)
+        array = np.asarray(value) if type(value) in _PLAIN else to_numpy(argument, value)
     except ValueError as error:
         raise GeometryError(argument, type(value).__name__, f"is no array ({error})", "an array of one shape") from None
     if array.dtype not in _NATIVE and array.dtype.name not in DTYPES:

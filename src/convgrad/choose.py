@@ -96,7 +96,7 @@ def _choose_for_one_image(role: str, geometry: Geometry, wish: Wish) -> tuple[Pl
     for candidate in ALGORITHMS:
         propose = candidate.reduced.get(wish.precision, candidate.propose)
         offer = propose(role, geometry, wish.dtype, wish.machine, wish.workspace_limit)
-        if isinstance(offer, Proposal) and wish.exact and not offer.whole_numbers:
+        if isinstance(offer, Proposal) and wish.exact and not (offer.whole_numbers and offer.error_scale == "entry"):
             offer = "rounds whole numbers, which must stay exact"
         if isinstance(offer, Proposal):
             offers[candidate.name] = offer

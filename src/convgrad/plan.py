@@ -31,7 +31,7 @@ class Proposal:
     error_bound: float  # in eps of the dtype, times the scale that `error_scale` names
     parameters: object  # the algorithm's own frozen record
     error_scale: str = "entry"  # a key of ERROR_SCALES
-    whole_numbers: bool = True  # whether sums are exact as long as they are whole numbers of the dtype
+    whole_numbers: bool = True  # whether sums are exact up to the largest whole number of the dtype
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from ..errors import GeometryError
+from ..errors import GeometryError, UnsupportedError
 from .functions import Array, conv, conv_transpose
 
 
@@ -24,11 +24,13 @@ def conv_general_dilated(
     batch_group_count: int = 1,
     precision: Any = None,
     preferred_element_type: Any = None,
+    out_sharding: Any = None,
 ) -> Array:
     """`jax.lax.conv_general_dilated`, computed by convgrad on CPUs.
 
     The arguments are those of JAX's function. precision is accepted and has no effect: products and sums have the full
-    precision of the dtype. lhs_dilation above 1 is a transposed convolution, without products with the zeros between.
+    precision of the dtype. out_sharding must be None: our kernels run where the program runs. lhs_dilation above 1 is a
+    transposed convolution, without products with the zeros between.
     Returns an array as `dimension_numbers` lays it out, in preferred_element_type where one is given.
     Raises what `conv` raises.
 
@@ -36,6 +38,8 @@ def conv_general_dilated(
     >>> conv_general_dilated(x, w, (2,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")).ravel()
     Array([10., 32., 54.], dtype=float32)
     """
+    if out_sharding is not None:
+        raise UnsupportedError("out_sharding", out_sharding, "the kernels run on one device", "None, inside shard_map")
     lhs, rhs = jnp.asarray(lhs), jnp.asarray(rhs)
     layout = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     x, w = jnp.transpose(lhs, layout.lhs_spec), jnp.transpose(rhs, layout.rhs_spec)

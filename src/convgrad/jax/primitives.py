@@ -103,7 +103,7 @@ for _role, _primitive in PRIMITIVES.items():
     _primitive.def_impl(functools.partial(_eagerly, _role))
     _primitive.def_abstract_eval(functools.partial(_shape_and_dtype, _role))
     ad.defbilinear(_primitive, *ADJOINTS[_role])
-    batching.primitive_batchers[_primitive] = functools.partial(_batched, _role)
+    batching.primitive_batchers.__setitem__(_primitive, functools.partial(_batched, _role))
     mlir.register_lowering(
         _primitive, mlir.lower_fun(functools.partial(elsewhere.compute, _role), multiple_results=False)
     )

@@ -5,6 +5,7 @@
     lengths  transform lengths, stages, twiddle factors
     kernels  the compiled parts; runs and moves fill their records
     cost     which lengths, and the estimate that the chooser compares
+    whole    kernels as large as their input: one transform of everything, by NumPy
 
 Rounding errors of a transform are relative to the norm of a whole tile, not to each entry. So the error bound of a
 plan is in terms of norms, whole numbers do not stay exact, and one number that is not finite spoils its tile. An
@@ -32,6 +33,8 @@ from .lengths import levels
 from .moves import Strides
 from .runs import Ready, prepare, run_data, run_weight
 from .tiling import Tiling
+from .whole import Whole, choose_whole
+from .whole import run as run_whole
 
 SMALL_OPERATIONS = 1 << 21  # a call with fewer runs on the caller's thread
 MOST_PREPARED = 256
@@ -47,11 +50,16 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     if missing is not None:
         return missing
     itemsize = np.dtype(dtype).itemsize
-    tiling = choose_tiling(role, geometry.with_batch(1), machine.isa, itemsize, workspace_limit)
+    one = geometry.with_batch(1)
+    tiling = choose_tiling(role, one, machine.isa, itemsize, workspace_limit)
+    entire = choose_whole(role, one, itemsize, workspace_limit)
+    if entire is not None and (tiling is None or entire.seconds(itemsize) < seconds(tiling, itemsize)):
+        workspace = entire.workspace(itemsize)
+        return Proposal(entire.seconds(itemsize), workspace, entire.error_bound(), entire, "norm")
     if tiling is None:
         return f"its spectra take more than the limit of {quantity(workspace_limit, 1024)}B"
     workspace = (tiling.scratch + tiling.shared(itemsize)) * itemsize
-    return Proposal(seconds(tiling, itemsize), workspace, error_bound(tiling), tiling, "norm", whole_numbers=False)
+    return Proposal(seconds(tiling, itemsize), workspace, error_bound(tiling), tiling, "norm")
 
 
 def error_bound(t: Tiling) -> float:
@@ -75,6 +83,9 @@ def error_bound(t: Tiling) -> float:
 def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
     """Compute `plan.role` of arrays `a` and `b` into `out`."""
     tiling = plan.parameters
+    if isinstance(tiling, Whole):
+        _run_whole(plan, tiling, a, b, out)
+        return
     assert isinstance(tiling, Tiling)
     a, b = _plain(a, out.dtype), _plain(b, out.dtype)
     target = out if out.flags.aligned else np.empty_like(out)
@@ -91,6 +102,15 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
             _run_directly(plan, a[one], b, target[one])
     if target is not out:
         out[...] = target
+
+
+def _run_whole(plan: Plan, whole: Whole, a: Array, b: Array, out: Array) -> None:
+    for image in run_whole(plan, whole, a, b, out):
+        if plan.role == "weight_grad":
+            _run_directly(plan, _plain(a, out.dtype), _plain(b, out.dtype), out)
+        else:
+            one = slice(image, image + 1)
+            _run_directly(plan, _plain(a[one], out.dtype), _plain(b, out.dtype), out[one])
 
 
 # tables that are ready, by the identity of their tiling, which they keep alive

@@ -53,7 +53,9 @@ def weight_seconds(g: Geometry, products: int, p: Pass, layout: WeightLayout, bl
     row_blocks, channel_blocks = blocks
     rows, channels = row_blocks * layout.rows_together, channel_blocks * layout.panels.channels_together
     entries = rows * channels * layout.taps
-    split = row_blocks * channels * layout.panels.panel_size * (SPLIT_AND_TURNED if p.stride[2] == 1 else 2 * SPLIT_APART)
+    split = (
+        row_blocks * channels * layout.panels.panel_size * (SPLIT_AND_TURNED if p.stride[2] == 1 else 2 * SPLIT_APART)
+    )
     turned = channel_blocks * rows * layout.run * SPLIT_AND_TURNED
     added = entries * FINISHED / layout.panels.together
     products_of_tile = 2 * layout.run * entries / WEIGHT_OPERATIONS_PER_SECOND[products]

@@ -164,9 +164,9 @@ def prepare_weight(
         "w_row": channels * taps,
     }
     own = ("rows_together", "run", "image_panel", "panel_part", "block_panel", "turned", "parities", "temp_pitch")
-    gradient = ("gy_image", "gy_part", "gy_pitch")
+    of_gy = ("gy_image", "gy_part", "gy_pitch")
     places = ("gy_at", "temp_at", "sums_at", "totals_at", "extremes_at")
-    fields |= {name: getattr(layout, name) for name in (*own, *gradient, *places)}
+    fields |= {name: getattr(layout, name) for name in (*own, *of_gy, *places)}
     tables: dict[str, Array] = {
         "shifts": np.array([_pair_row(shift, layout) for shift in panels.shifts], np.int64),
         "phases": np.array(panels.phases, np.int64),

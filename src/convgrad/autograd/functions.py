@@ -1,4 +1,4 @@
-"""Adapter to HIPS autograd: the three roles as primitives with reverse and forward rules of every order.
+"""The three roles as primitives of autograd, with reverse and forward rules of every order.
 
 The roles are the three partial derivatives of one trilinear form, so the derivative of each by each argument is
 again one of them, and the rules below close: nothing else is ever needed, at any order.
@@ -12,13 +12,6 @@ With a constant in the padding, conv and weight_grad are linear in x but for a p
 that stand for a change of x use `geometry.linear`, which has zeros there. Complex numbers follow autograd's convention:
 nothing is conjugated (so `grad` of a real loss is the conjugate of the adjoint), and the gradient by a real array is
 real.
-
->>> from autograd import grad
->>> import autograd.numpy as np
->>> from convgrad.autograd import conv
->>> x = np.array([[[1., 2, 3, 4, 5]]]); w = np.array([[[1., 10, 100]]])
->>> grad(lambda w: np.sum(conv(x, w)))(w)
-array([[[ 6.,  9., 12.]]])
 """
 
 from __future__ import annotations
@@ -26,10 +19,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from autograd.extend import defjvp, defvjp, primitive
+from autograd.numpy import conj, iscomplexobj, real, reshape
 from numpy.typing import NDArray
 
-from .api import compute
-from .arguments import (
+from ..api import compute
+from ..arguments import (
     Padding,
     PaddingMode,
     PerAxis,
@@ -38,20 +33,11 @@ from .arguments import (
     transpose_geometry,
     weight_grad_geometry,
 )
-from .arrays import as_array
-from .errors import MissingExtraError
-from .geometry import Geometry
-
-try:
-    from autograd.extend import defjvp, defvjp, primitive
-    from autograd.numpy import conj, iscomplexobj, real, reshape
-except ImportError:
-    raise MissingExtraError("autograd", "autograd", "convgrad.autograd") from None
+from ..arrays import as_array
+from ..geometry import Geometry
 
 Array = NDArray[Any]
 Rule = Callable[[Array], Array]
-
-__all__ = ["conv", "conv_input_grad", "conv_transpose", "conv_weight_grad"]
 
 
 def conv(
