@@ -335,6 +335,12 @@ def test_integers_never_go_to_tiles() -> None:
     assert "products of bfloat16" not in str(plan)
 
 
+def test_problems_without_terms_have_a_plan() -> None:
+    for role in ROLES:
+        for spelling in ("ic0 oc4 i5 k3", "ic4 oc0 i5 k3", "n0 ic40 oc40 i5 k3"):
+            assert choose(role, parse(spelling), "float32", SERVER, "tiles").error_bound > 0
+
+
 def test_layers_with_few_channels_stay_on_vectors() -> None:
     for role in ROLES:
         for spelling in (
