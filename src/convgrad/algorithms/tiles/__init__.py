@@ -79,7 +79,8 @@ def _propose(
         return vector
     g, parts = walked(geometry), PARTS[products]
     taps = math.prod(g.kernel_size)
-    ic, oc = g.in_channels_per_group, g.out_channels_per_group
+    # a plan without terms is never run
+    ic, oc = max(1, g.in_channels_per_group), max(1, g.out_channels_per_group)
     steps: tuple[tuple[Pass, DataLayout | WeightLayout], ...]
     if role == "weight_grad":
         (walk,) = passes("forward", g)

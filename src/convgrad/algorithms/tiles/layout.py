@@ -70,7 +70,7 @@ class DataLayout:
 
 def data_layout(p: Pass, rows: int, channels: int, parts: int) -> DataLayout:
     """For out[m, q] = sum of w[m, c, t] * panel[c, q + shift(t)] with `rows` m and `channels` c per group."""
-    taps, padded = max(len(p.offsets), 1), _up(max(1, channels), DEPTH)
+    taps, padded = max(len(p.offsets), 1), _up(channels, DEPTH)
     each = 2 * parts  # bytes of a number
     positions = max(FEWEST_POSITIONS, min(MOST_POSITIONS, PANEL_BYTES // (each * padded)))
     panels = panels_of(p, 0, channels, SIDE, positions, channels, 1 << 40)
@@ -195,7 +195,6 @@ def weight_layout(p: Pass, rows: int, channels: int, parts: int) -> WeightLayout
 
 def _even(size: int, most: int) -> int:
     """The length of even cuts of `size`, multiples of a step of a register tile, and at most `most`."""
-    size = max(1, size)
     return _up(-(-size // -(-size // most)), STEP)
 
 
