@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,12 @@ settings.load_profile("convgrad")
 
 @pytest.fixture(autouse=True)
 def environment() -> Iterator[None]:
-    """What a test sets in the environment, by `--threads` for instance, ends with it."""
+    """What a test sets in the environment, by `--threads` for instance, ends with it; so does the width of JAX."""
     before = dict(os.environ)
     yield
+    jax: Any = sys.modules.get("jax")
+    if jax is not None and jax.config.jax_enable_x64:
+        jax.config.update("jax_enable_x64", False)
     if dict(os.environ) != before:
         os.environ.clear()
         os.environ.update(before)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from peers import peer as peer_library
 
+import convgrad
 from convgrad.bench import measure
 from convgrad.bench import peers as bench_peers
 from convgrad.bench.suites import problems, suites
@@ -20,7 +21,7 @@ from convgrad.spelling import parse, spell
 
 
 def test_every_spelling_of_every_suite_is_a_convolution_in_its_shortest_form() -> None:
-    assert set(suites()) == {"resnet50", "neglected", "tiny"}
+    assert set(suites()) == {"resnet50", "neglected", "tiny", "depthwise", "images"}
     for texts in suites().values():
         for text in texts:
             parse(text)
@@ -32,6 +33,7 @@ def test_every_spelling_of_every_suite_is_a_convolution_in_its_shortest_form() -
 def test_results_are_checked_and_timed_beside_scipy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     picture = tmp_path / "ratios.svg"
     argv = ["bench", "--suite", "i31x29 k5x4 p2x1", "--against", "scipy", "--rounds", "2", "--plot", str(picture), "-q"]
+    argv += ["--threads", "1"]
     assert main(argv) == 0
     out = capsys.readouterr().out
     assert out.count("shifted") + out.count("im2col") == 3 and "scipy / ours, weight_grad" in out
@@ -57,10 +59,12 @@ def test_a_peer_is_asked_for_the_same_three_roles(peer: str) -> None:
 
 
 def test_a_wrong_result_of_ours_is_never_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = measure.execute
-    monkeypatch.setattr(
-        measure, "execute", lambda plan, *arrays: right(plan, *arrays) + (0.01 if plan.dtype == "float32" else 0)
-    )
+    right = convgrad.api.conv
+
+    def wrong(*arguments: Any, **options: Any) -> Any:
+        return right(*arguments, **options) + 0.01
+
+    monkeypatch.setattr(convgrad.api, "conv", wrong)
     with pytest.raises(InputError, match="is outside its bound: nothing is timed that is wrong"):
         measure.measure(parse("i9 k3"), "float32", [], 1, 1, 0)
 
@@ -126,3 +130,31 @@ def test_models_have_the_losses_of_torch_when_every_layer_is_ours(name: str) -> 
         accelerate(model, lambda layer, name: True)
     for ours, theirs in zip(*losses, strict=True):
         assert float((ours - theirs).norm()) <= 1e-9 * float(theirs.norm()) + 1e-12
+
+
+def test_one_thread_and_all_are_measured_in_one_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convgrad.machine.usable_cores", lambda: 2)
+    assert main(["bench", "--suite", "i31 k5", "--against", "", "--rounds", "1", "--contended"]) == 0
+    printed = capsys.readouterr()
+    assert "threads 1, measured peak" in printed.out and "threads 2, measured peak" in printed.out
+    assert printed.out.count("input_grad ") == 2 and "busy: ours" in printed.out
+    assert printed.err.splitlines()[-1] == "2/2  n1 ic1 oc1 i31 k5  threads 2"
+
+
+def test_a_stalled_barrier_is_marked() -> None:
+    def row(seconds: float) -> measure.Row:
+        timing = measure.Timing(seconds, seconds, 0.0)
+        return measure.Row("i9 k3", "forward", convgrad.plan_for("forward", "i9 k3"), timing, {"torch": timing}, {})
+
+    assert row(0.0161).stalled == row(0.0399).stalled == ["torch"] and row(0.02).stalled == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_peak_counts_what_the_kernel_does(dtype: str) -> None:
+    from convgrad.bench import peak
+
+    found = peak.flops(dtype, 1)
+    assert found is None or 1e8 < found < 1e13
+    assert peak.text("float", 16).count("@llvm.fma.v16f32(") == peak.CHAINS + 1

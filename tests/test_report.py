@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import convgrad.autograd
+import convgrad.autograd.functions
 from convgrad.api import compute
 from convgrad.train import adam, loop, report
 from convgrad.train.checkpoint import Checkpoint, Config, Epoch
@@ -414,7 +414,7 @@ def test_the_gradient_check_fails_where_a_role_is_wrong(
         result = compute(called, *arguments)
         return mistake(result) if called == role else result
 
-    monkeypatch.setattr(convgrad.autograd, "compute", wrong)
+    monkeypatch.setattr(convgrad.autograd.functions, "compute", wrong)
     monkeypatch.setattr(gradient_check, "compute", wrong)
     failed = {(check.subject, check.against) for check in check_gradients(*run) if not check.passed}
     assert (f"conv1 {role}", "definition") in failed
@@ -435,7 +435,7 @@ def test_a_failed_check_is_said_loudly(
         result = compute(role, *arguments)
         return flipped(result) if role == "weight_grad" else result
 
-    monkeypatch.setattr(convgrad.autograd, "compute", wrong)
+    monkeypatch.setattr(convgrad.autograd.functions, "compute", wrong)
     page = Page(written(tmp_path, *run))
     assert "The gradient check failed for conv1.weight (against finite differences)" in page.text("header")
     assert "2 of 10 comparisons failed. Do not trust this model." in page.text("gradients")

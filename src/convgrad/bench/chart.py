@@ -27,7 +27,12 @@ class Bar:
 def bars(rows: list[Row], against: list[str]) -> list[Bar]:
     """Every row that a peer answered."""
     return [
-        Bar(row.spelling, row.role, row.ratio(peer), f"{row.role}: {peer} takes {row.ratio(peer):.2f} times as long")
+        Bar(
+            f"{row.spelling}  threads {row.threads}",
+            row.role,
+            row.ratio(peer),
+            f"{row.role}: {peer} takes {row.ratio(peer):.2f} times as long",
+        )
         for row in rows
         for peer in against
         if peer in row.theirs

@@ -6,14 +6,18 @@ A peer's time is kept only for a result that is right, and ours is never taken o
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import api, settings
 from ..api import plan_for
 from ..choose import choose
 from ..definition import norms
@@ -29,6 +33,8 @@ Array = NDArray[Any]
 
 # a peer's relative error (L2) beyond this many eps is a wrong result, not rounding
 WRONG_EPS = 1e4
+# seconds after which the operating system lets waiting threads of OpenMP go on
+STALLS, STALL_WIDTH = (0.016, 0.032, 0.040), 0.0003
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +56,27 @@ class Row:
     ours: Timing
     theirs: dict[str, Timing]
     wrong: dict[str, float]  # peer -> its relative error
+    threads: int = 1
+    contended: dict[str, float] | None = None  # contestant, "" for ours -> median of the slowdown with one core busy
+
+    @property
+    def stalled(self) -> list[str]:
+        """Peers whose least time is that of a stalled barrier of OpenMP, not theirs."""
+        return [
+            peer
+            for peer, timing in self.theirs.items()
+            if any(abs(timing.least - stall) < STALL_WIDTH for stall in STALLS)
+        ]
 
     def ratio(self, peer: str) -> float:
         """How many times as long the peer takes."""
         return self.theirs[peer].least / self.ours.least
 
 
-def measure(g: Geometry, dtype: str, against: list[str], rounds: int, threads: int, seed: int) -> list[Row]:
-    """Every role of one problem."""
+def measure(
+    g: Geometry, dtype: str, against: list[str], rounds: int, threads: int, seed: int, contended: bool = False
+) -> list[Row]:
+    """Every role of one problem. contended: once more while another process keeps one core busy."""
     x, w, gy = draw(g, dtype, seed)
     asked = {peer: peers.calls(peer, g, x, w, gy, threads) for peer in against}
     rows = []
@@ -67,19 +86,65 @@ def measure(g: Geometry, dtype: str, against: list[str], rounds: int, threads: i
         exact, scale = exact_result(role, g, a, b), scale_of(plan, a, b)
         out = np.empty_like(exact, dtype)
 
-        def ours(plan: Plan = plan, a: Array = a, b: Array = b, out: Array = out) -> Array:
-            return execute(plan, a, b, out)
-
+        ours = called(role, g, a, b, out, threads)
         check(plan, ours(), exact, scale)
         contestants = {"": ours} | {peer: found[role] for peer, found in asked.items() if role in found}
         errors = {name: _error(call(), exact) for name, call in contestants.items()}
         wrong = {name: error for name, error in errors.items() if error > WRONG_EPS * np.finfo(dtype).eps}
         contestants = {name: call for name, call in contestants.items() if name not in wrong}
         seconds = in_turns(contestants, rounds)
+        slowdown = None
+        if contended:
+            with one_core_busy():
+                crowded = in_turns(contestants, rounds)
+            slowdown = {
+                name: statistics.median(crowded[name]) / statistics.median(taken) for name, taken in seconds.items()
+            }
         timings = {name: Timing(min(taken), statistics.median(taken), errors[name]) for name, taken in seconds.items()}
         theirs = {name: timing for name, timing in timings.items() if name}
-        rows.append(Row(spell(g), role, plan, timings[""], theirs, wrong))
+        rows.append(Row(spell(g), role, plan, timings[""], theirs, wrong, threads, slowdown))
     return rows
+
+
+def called(role: str, g: Geometry, a: Array, b: Array, out: Array, threads: int) -> Callable[[], Array]:
+    """The call that a user writes, on so many threads."""
+    options: dict[str, Any] = {
+        "stride": tuple(axis.stride for axis in g.axes),
+        "padding": tuple((axis.before, axis.after) for axis in g.axes),
+        "dilation": tuple(axis.dilation for axis in g.axes),
+        "groups": g.groups,
+        "padding_mode": tuple(axis.mode for axis in g.axes),
+        "out": out,
+    }
+    if any(axis.mode == "constant" for axis in g.axes):
+        options["padding_value"] = g.fill
+    functions: dict[str, Any] = {
+        "forward": api.conv,
+        "input_grad": api.conv_input_grad,
+        "weight_grad": api.conv_weight_grad,
+    }
+    function = functions[role]
+    if role != "forward":
+        options |= {"input_size": g.input_size} if role == "input_grad" else {"kernel_size": g.kernel_size}
+
+    def call() -> Array:
+        with settings.at_most(threads):
+            result: Array = function(a, b, **options)
+            return result
+
+    return call
+
+
+@contextmanager
+def one_core_busy() -> Iterator[None]:
+    """Within, another process computes without a pause."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.1)  # until it does
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def draw(g: Geometry, dtype: str, seed: int) -> tuple[Array, Array, Array]:
