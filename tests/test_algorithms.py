@@ -72,6 +72,8 @@ def test_real_numbers_stay_within_the_bound_that_the_plan_states(
     draw = lambda shape: (rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 4, shape)).astype(dtype)  # noqa: E731
     problem = Problem(g, draw(g.input_shape), draw(g.weight_shape), draw(g.output_shape))
     plan = planned(role, g, dtype, algorithm)
+    if plan is None and algorithm == "tiles":
+        pytest.skip("tiles are for float32, on CPUs that have them")
     assert plan is not None
     assert_within_bound(computed(plan, problem), plan, *problem.arguments(role))
 
@@ -103,6 +105,8 @@ def test_an_image_has_the_same_bits_in_every_batch(algorithm: str, role: str, te
     draw = lambda shape: rng.standard_normal(shape).astype(dtype)  # noqa: E731
     problem = Problem(g, draw(g.input_shape), draw(g.weight_shape), draw(g.output_shape))
     plan = planned(role, g, dtype, algorithm)
+    if plan is None and algorithm == "tiles":
+        pytest.skip("tiles are for float32, on CPUs that have them")
     assert plan is not None
     whole = computed(plan, problem)
     for part in (slice(0, 1), slice(2, 5), slice(g.batch - 1, g.batch)):
@@ -119,7 +123,9 @@ def test_the_weight_gradient_keeps_its_digits_over_400_000_positive_terms(algori
     draw = lambda shape: rng.uniform(0.5, 1, shape).astype("float32")  # noqa: E731
     problem = Problem(g, draw(g.input_shape), draw(g.weight_shape), draw(g.output_shape))
     wide = Problem(g, problem.x.astype("float64"), problem.w.astype("float64"), problem.gy.astype("float64"))
-    plan, exact_plan = planned("weight_grad", g, "float32", algorithm), planned("weight_grad", g, "float64", algorithm)
+    plan, exact_plan = planned("weight_grad", g, "float32", algorithm), planned("weight_grad", g, "float64", "im2col")
+    if plan is None and algorithm == "tiles":
+        pytest.skip("tiles are for CPUs that have them")
     assert plan is not None and exact_plan is not None
     got, exact = computed(plan, problem), computed(exact_plan, wide)
     ulps = np.abs(got - exact) / np.spacing(got)
@@ -146,7 +152,8 @@ def test_memory_stays_within_the_declared_workspace(
     for limit in (1 << 20, 32 << 20):
         plan = planned(role, g, "float32", algorithm, limit)
         if plan is None:
-            assert algorithm in {"shifted", "fourier"} and limit == 1 << 20  # it says that its panels would not fit
+            # it says that its panels would not fit, or that there is no matrix unit
+            assert algorithm == "tiles" or (algorithm in {"shifted", "fourier"} and limit == 1 << 20)
             continue
         assert plan.workspace_bytes <= limit
         out = np.empty(problem.result_shape(role), "float32")

@@ -32,7 +32,8 @@ def test_the_choice_depends_neither_on_the_batch_nor_on_the_number_of_cores(
 def test_every_problem_has_a_plan_that_explains_itself(g: Geometry, role: str) -> None:
     plan = choose(role, g, "float32", SERVER)
     assert plan.why and plan.workspace_bytes > 0 and plan.error_bound > 0
-    assert {plan.algorithm, *(other.algorithm for other in plan.rejected)} == {"shifted", "fourier", "im2col", "taps"}
+    every = {"shifted", "tiles", "fourier", "im2col", "taps"}
+    assert {plan.algorithm, *(other.algorithm for other in plan.rejected)} == every
     assert all(other.reason for other in plan.rejected)
     assert hash(plan) == hash(choose(role, g, "float32", SERVER))
 
@@ -42,7 +43,7 @@ def test_a_printed_plan_shows_what_it_will_cost_and_why() -> None:
     lines = [line.split(maxsplit=1) for line in text.splitlines()[1:]]
     assert text.startswith("forward  n8 ic64 oc64 i56x56 k3x3 p1  float32")
     assert [line[0] for line in lines] == [
-        *("algorithm", "why", "operations", "arrays", "workspace", "error", "not", "not", "not"),
+        *("algorithm", "why", "operations", "arrays", "workspace", "error", "not", "not", "not", "not"),
     ]
     assert "1.8 Gflop" in text and "12.4 MiB" in text and "288.5 eps x definition(|a|, |b|)" in text
     assert "taps: estimated" in text
@@ -63,7 +64,7 @@ def test_an_algorithm_can_be_forced_and_the_plan_says_so() -> None:
         ),
         (
             ("forward", "i5 k3", "magic"),
-            "algorithm = 'magic': has no such name here; accepted: shifted, fourier, im2col, taps",
+            "algorithm = 'magic': has no such name here; accepted: shifted, tiles, fourier, im2col, taps",
         ),
         (("forward", "i5 k1", "taps"), "algorithm = 'taps': one tap: its product is the one that im2col computes; acc"),
     ],

@@ -52,7 +52,7 @@ def test_plan_as_json_holds_what_the_text_says(capsys: pytest.CaptureFixture[str
     first = document["result"][0]
     assert first["role"] == "forward" and first["shapes"]["y"] == [2, 4, 7, 7]
     assert first["operations"] == 2 * 2 * 4 * 3 * 49 * 9
-    assert {first["algorithm"], *first["rejected"]} == {"shifted", "fourier", "im2col", "taps"}
+    assert {first["algorithm"], *first["rejected"]} == {"shifted", "tiles", "fourier", "im2col", "taps"}
 
 
 def test_info_names_versions_and_machine(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +62,7 @@ def test_info_names_versions_and_machine(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)["result"]
     assert facts["versions"]["convgrad"] == convgrad.__version__
-    assert facts["convgrad"]["algorithms"] == "shifted, fourier, im2col, taps"
+    assert facts["convgrad"]["algorithms"] == "shifted, tiles, fourier, im2col, taps"
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_other_types_of_array_are_read_by_the_gates() -> None:
 
 
 def test_only_plain_arrays_repeat() -> None:
-    options = (1, 0, 1, 1, "zeros", 0, "3m", None)
+    options = (1, 0, 1, 1, "zeros", 0, "3m", "highest", None)
     for _ in range(TIMES):
         cg.conv(X, W)
     assert repeat(api._CONV.seen, X, W, options, None) is not None
@@ -173,7 +173,7 @@ def test_only_plain_arrays_repeat() -> None:
         assert repeat(api._CONV.seen, other, W, options, None) is None
         assert repeat(api._CONV.seen, X, other, options, None) is None
         assert repeat(api._CONV.seen, X, W, options, other) is None or other is None
-    assert repeat(api._CONV.seen, X, W, (1, 0, 1, 1, "zeros", 0, "3m", "taps"), None) is None
+    assert repeat(api._CONV.seen, X, W, (1, 0, 1, 1, "zeros", 0, "3m", "highest", "taps"), None) is None
 
 
 @pytest.mark.parametrize("shared", ["x", "w"])

@@ -57,6 +57,7 @@ def conv(
     out: Array | None = None,
     algorithm: str | None = None,
     complex_method: str = "3m",
+    precision: str = "highest",
 ) -> Array:
     """Convolution as deep learning means it: cross-correlation, the kernel is not flipped.
 
@@ -70,6 +71,8 @@ def conv(
     (mirrored at the last entry), "symmetric" (mirrored behind it) or "circular" (x again); one word, or one per axis.
     flip: True for convolution as mathematics means it: the kernel is read backwards.
     out: array of the result's shape and dtype to write into.   algorithm: a name in `print(plan_for(...))`.
+    precision: of float32: "highest" (float32's own), or where the CPU has matrix tiles, quicker: "high" (17 bits) or
+    "medium" (8 bits, as bfloat16); the plan names its bound. Elsewhere all three are "highest".
     Returns y: (N, OC, *O) with O = (I + before + after - (K-1)*dilation - 1) // stride + 1, float64 if x or w is,
     else float32; each entry sums IC/groups * prod(K) products, error bound in `plan_for(...).error_bound`.
     Raises GeometryError where the shapes describe no convolution, UnsupportedError for other dtypes.
@@ -81,7 +84,7 @@ def conv(
     >>> conv(x, w, stride=2, padding=1)
     array([[[210., 432.,  54.]]])
     """
-    options = stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
+    options = stride, padding, dilation, groups, padding_mode, padding_value, complex_method, precision, algorithm
     y = _call(_CONV, x, _backwards(w) if flip else w, options, out)
     return _alike(y if bias is None else _add_bias(y, bias), x, w)
 
@@ -101,6 +104,7 @@ def conv_input_grad(
     out: Array | None = None,
     algorithm: str | None = None,
     complex_method: str = "3m",
+    precision: str = "highest",
 ) -> Array:
     """Gradient of `conv` with respect to its input.
 
@@ -117,7 +121,8 @@ def conv_input_grad(
     >>> conv_input_grad(gy, w, input_size=5)
     array([[[  0.,   1.,  10., 100.,   0.]]])
     """
-    options = input_size, stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
+    given = input_size, stride, padding, dilation, groups, padding_mode, padding_value
+    options = *given, complex_method, precision, algorithm
     return _alike(_call(_INPUT_GRAD, gy, _backwards(w) if flip else w, options, out), gy, w)
 
 
@@ -137,6 +142,7 @@ def conv_weight_grad(
     out: Array | None = None,
     algorithm: str | None = None,
     complex_method: str = "3m",
+    precision: str = "highest",
 ) -> Array:
     """Gradient of `conv` with respect to its weight.
 
@@ -155,7 +161,8 @@ def conv_weight_grad(
     >>> conv_weight_grad(gy, x, kernel_size=3)
     array([[[321., 432., 543.]]])
     """
-    options = kernel_size, stride, padding, dilation, groups, padding_mode, padding_value, complex_method, algorithm
+    given = kernel_size, stride, padding, dilation, groups, padding_mode, padding_value
+    options = *given, complex_method, precision, algorithm
     if reduce != "sum":
         gw = _per_image(gy, x, options, reduce, flip, out)
     elif flip:
@@ -205,6 +212,7 @@ def conv_transpose(
     out: Array | None = None,
     algorithm: str | None = None,
     complex_method: str = "3m",
+    precision: str = "highest",
 ) -> Array:
     """Transposed convolution: the input gradient of `conv`, used forwards, for instance to enlarge an image.
 
@@ -225,7 +233,7 @@ def conv_transpose(
     array([[[  1.,  10., 100.,   2.,  20., 200.,   0.]]])
     """
     given = output_size, stride, padding, dilation, groups, padding_mode, padding_value, output_padding
-    options = *given, complex_method, algorithm
+    options = *given, complex_method, precision, algorithm
     y = _call(_TRANSPOSE, x, _backwards(w) if flip else w, options, out)
     return _alike(y if bias is None else _add_bias(y, bias), x, w)
 
@@ -261,6 +269,7 @@ def plan_for(
     algorithm: str | None = None,
     workspace_limit: int = WORKSPACE_LIMIT,
     complex_method: str = "3m",
+    precision: str = "highest",
 ) -> Plan:
     """How a call would be computed, without computing it; `print` it.
 
@@ -279,22 +288,36 @@ def plan_for(
     if name in integers.DTYPES:
         name = integers.result_dtype(np.dtype(name)).name
     product = Product(complex_method, role != "forward") if name in REAL else None
-    return choose(role, geometry, name, Machine.here(), algorithm, workspace_limit, tuned.here(), product)
+    return choose(role, geometry, name, Machine.here(), algorithm, workspace_limit, tuned.here(), product, precision)
 
 
 def compute(
-    role: str, geometry: Geometry, a: Array, b: Array, *, out: Array | None = None, algorithm: str | None = None
+    role: str,
+    geometry: Geometry,
+    a: Array,
+    b: Array,
+    *,
+    out: Array | None = None,
+    algorithm: str | None = None,
+    precision: str = "highest",
 ) -> Array:
     """One role of a known geometry: what the functions above and the adapters call.
 
     a, b: (x, w) for "forward", (gy, w) for "input_grad", (gy, x) for "weight_grad", of the geometry's shapes.
     """
-    plan = _plan(role, geometry, a, b, "3m", False, algorithm)
+    plan = _plan(role, geometry, a, b, "3m", False, algorithm, precision)
     return execute(plan, a, b, _result(plan, out, dict(zip(_ARGUMENTS[role], (a, b), strict=True))))
 
 
 def _plan(
-    role: str, geometry: Geometry, a: Array, b: Array, complex_method: str, conjugate: bool, algorithm: str | None
+    role: str,
+    geometry: Geometry,
+    a: Array,
+    b: Array,
+    complex_method: str,
+    conjugate: bool,
+    algorithm: str | None,
+    precision: str = "highest",
 ) -> Plan:
     """The plan for two arrays; `conjugate` is for gradients."""
     if complex_method not in METHODS:
@@ -303,7 +326,8 @@ def _plan(
         check_fill(geometry.fill, a if role == "forward" else b)
     dtype = common_dtype(a, b)
     product = product_of(a.dtype, b.dtype, complex_method, conjugate) if dtype.kind == "c" else None
-    return choose(role, geometry, dtype.name, Machine.here(), algorithm, tuning=tuned.here(), product=product)
+    here, tuning = Machine.here(), tuned.here()
+    return choose(role, geometry, dtype.name, here, algorithm, tuning=tuning, product=product, precision=precision)
 
 
 _RESULT_SHAPE = {"forward": "output_shape", "input_grad": "input_shape", "weight_grad": "weight_shape"}
@@ -334,9 +358,9 @@ def _call(function: _Function, a: ArrayLike, b: ArrayLike, options: tuple[Any, .
         return repeated
     names = function.arguments
     a, b = as_array(names[0], a), as_array(names[1], b)
-    *numbers, complex_method, algorithm = options
+    *numbers, complex_method, precision, algorithm = options
     geometry = _geometry(function.geometry, a.shape, b.shape, *numbers)
-    plan = _plan(function.role, geometry, a, b, complex_method, function.conjugates, algorithm)
+    plan = _plan(function.role, geometry, a, b, complex_method, function.conjugates, algorithm, precision)
     result = execute(plan, a, b, _result(plan, out, {names[0]: a, names[1]: b}))
     remember(function.seen, a, b, options, plan, result)
     return result
@@ -349,9 +373,9 @@ def _per_image(
     if reduce not in samples.REDUCTIONS:
         raise UnsupportedError("reduce", reduce, "is no way to sum over images", ", ".join(samples.REDUCTIONS))
     gy, x = as_array("gy", gy), as_array("x", x)
-    *numbers, complex_method, algorithm = options
+    *numbers, complex_method, precision, algorithm = options
     geometry = _geometry(weight_grad_geometry, gy.shape, x.shape, *numbers)
-    plan = _plan("weight_grad", geometry.with_batch(1), gy, x, complex_method, True, algorithm)
+    plan = _plan("weight_grad", geometry.with_batch(1), gy, x, complex_method, True, algorithm, precision)
     shape, dtype = (geometry.batch, *geometry.weight_shape), np.dtype(plan.dtype)
     if reduce == "sqnorm":
         shape, dtype = shape[:1], samples.norm_dtype(dtype)

@@ -16,7 +16,7 @@ from .complexes import Product
 from .errors import UnsupportedError
 from .geometry import Geometry
 from .machine import Machine
-from .plan import ROLES, Plan, Proposal, Rejection
+from .plan import PRECISIONS, ROLES, Plan, Proposal, Rejection
 from .tuned import UNTUNED, Measured, Tuning
 
 WAYS = (pieces.whole, pieces.borders)
@@ -34,6 +34,7 @@ class Wish:
     workspace_limit: int
     tuning: Tuning
     exact: bool = False  # whether only algorithms that do not round whole numbers will do
+    precision: str = "highest"
 
 
 def choose(
@@ -45,14 +46,19 @@ def choose(
     workspace_limit: int = WORKSPACE_LIMIT,
     tuning: Tuning = UNTUNED,
     product: Product | None = None,
+    precision: str = "highest",
 ) -> Plan:
     """The plan with the least measured time, else the least estimated.
 
     dtype: of the result.   algorithm: forces one by name.   product: how complex numbers are multiplied.
+    precision: "highest", or what algorithms may do without: "high", "medium"; those that cannot are not rejected.
     """
     if role not in ROLES:
         raise UnsupportedError("role", role, "is none of the three sums", ", ".join(ROLES))
-    return _choose(role, geometry, Wish(dtype, machine, algorithm, workspace_limit, tuning), product)
+    if precision not in PRECISIONS:
+        raise UnsupportedError("precision", precision, "is no precision that has a name here", ", ".join(PRECISIONS))
+    wish = Wish(dtype, machine, algorithm, workspace_limit, tuning, precision=precision)
+    return _choose(role, geometry, wish, product)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
@@ -88,8 +94,9 @@ def _choose_for_one_image(role: str, geometry: Geometry, wish: Wish) -> tuple[Pl
     offers: dict[str, Proposal] = {}
     rejected = []
     for candidate in ALGORITHMS:
-        offer = candidate.propose(role, geometry, wish.dtype, wish.machine, wish.workspace_limit)
-        if isinstance(offer, Proposal) and wish.exact and offer.error_scale != "entry":
+        propose = candidate.reduced.get(wish.precision, candidate.propose)
+        offer = propose(role, geometry, wish.dtype, wish.machine, wish.workspace_limit)
+        if isinstance(offer, Proposal) and wish.exact and not (offer.whole_numbers and offer.error_scale == "entry"):
             offer = "rounds whole numbers, which must stay exact"
         if isinstance(offer, Proposal):
             offers[candidate.name] = offer
@@ -118,6 +125,7 @@ def _choose_for_one_image(role: str, geometry: Geometry, wish: Wish) -> tuple[Pl
         rejected=tuple(rejected),
         operations=2 * geometry.products,
         error_scale=taken.error_scale,
+        precision=wish.precision,
     )
     return plan, taken.seconds
 

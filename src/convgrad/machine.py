@@ -5,10 +5,12 @@ Tests pass a `Machine` of their own and get the same plan on any computer.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ _X86_LEVELS = {
     "sse2": {"sse2"},
 }
 
+_AMX = {"amx_tile", "amx_bf16", "avx512_bf16"}
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -32,6 +36,7 @@ class Machine:
     cores: int  # that this process may use
     cache_bytes: tuple[int, ...]  # per core, first level first; empty where unknown
     cpu: str = "unknown"
+    amx: bool = False  # whether this process may use the tiles of bfloat16 (AMX)
 
     @staticmethod
     def here() -> Machine:
@@ -45,7 +50,25 @@ def _detect(asked: str | None) -> Machine:
     isa = next((name for name, needed in _X86_LEVELS.items() if needed <= features), "generic")
     if platform.machine().lower() in {"arm64", "aarch64"}:
         isa = "neon"
-    return Machine(settings.limit_isa(isa), usable_cores(), _cache_bytes(), cpu)
+    amx = isa == "avx512" and asked is None and features >= _AMX and amx_permission()
+    return Machine(settings.limit_isa(isa), usable_cores(), _cache_bytes(), cpu, amx)
+
+
+@functools.cache
+def amx_permission() -> bool:
+    """Whether the system lets this process use tile registers: asked for once, it may refuse.
+
+    Linux saves the 8 KiB of tiles at a switch of tasks only for processes that have asked.
+    Source: docs.kernel.org/arch/x86/xstate.html.
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    try:
+        refused: int = ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data)
+        return refused == 0
+    except (OSError, AttributeError):
+        return False
 
 
 def usable_cores() -> int:

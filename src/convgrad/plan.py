@@ -14,6 +14,7 @@ from .spelling import spell
 # bytes of an entry; integers are counted as the 64 bits in which they meet
 ITEMSIZE = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16, "int64": 8, "uint64": 8}
 ROLES = ("forward", "input_grad", "weight_grad")
+PRECISIONS = ("highest", "high", "medium")
 # what an error bound is relative to; norms are Euclidean, over what one entry of the result sums
 ERROR_SCALES = {"entry": "definition(|a|, |b|)", "norm": "norm(a) norm(b)"}
 
@@ -30,6 +31,7 @@ class Proposal:
     error_bound: float  # in eps of the dtype, times the scale that `error_scale` names
     parameters: object  # the algorithm's own frozen record
     error_scale: str = "entry"  # a key of ERROR_SCALES
+    whole_numbers: bool = True  # whether sums are exact up to the largest whole number of the dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Plan:
     rejected: tuple[Rejection, ...]
     operations: int  # floating-point: one multiplication and one addition per index triple of the definition
     error_scale: str = "entry"  # a key of ERROR_SCALES
+    precision: str = "highest"  # that was asked for: the least that would do
 
     @property
     def array_bytes(self) -> int:
@@ -70,6 +73,7 @@ class Plan:
             ("operations", f"{quantity(self.operations)}flop"),
             ("arrays", f"{quantity(self.array_bytes, 1024)}B, {_intensity(self)} flop/B"),
             ("workspace", f"at most {quantity(self.workspace_bytes, 1024)}B a thread"),
+            *([("precision", f"{self.precision} or better")] if self.precision != "highest" else []),
             ("error bound", f"{self.error_bound:.6g} eps x {ERROR_SCALES[self.error_scale]}"),
         ]
         rows += [("not taken", f"{other.algorithm}: {other.reason}") for other in self.rejected]

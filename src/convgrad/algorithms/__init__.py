@@ -6,5 +6,6 @@ from .fourier import FOURIER
 from .matmul import IM2COL, TAPS
 from .record import Algorithm as Algorithm
 from .shifted import SHIFTED
+from .tiles import TILES_ALGORITHM
 
-ALGORITHMS: tuple[Algorithm, ...] = (SHIFTED, FOURIER, IM2COL, TAPS)
+ALGORITHMS: tuple[Algorithm, ...] = (SHIFTED, TILES_ALGORITHM, FOURIER, IM2COL, TAPS)

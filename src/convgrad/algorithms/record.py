@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ class Algorithm:
     name: str
     propose: Propose
     run: Run
+    reduced: Mapping[str, Propose] = field(default_factory=dict)  # what it offers where less precision will do
     ready: Callable[[Plan], Ready | None] = lambda plan: None  # where repeated calls can be quicker than `run`
     # for a weight gradient of one image, that of so many images as groups of one, if it has the same bits for each
     stacked: Callable[[Plan, int], Plan | None] = lambda plan, images: None

@@ -64,6 +64,7 @@ def gather() -> dict[str, dict[str, Any]]:
             "system": f"{platform.system()} {platform.machine()}",
             "cpu": machine.cpu,
             "isa": machine.isa,
+            "matrix tiles": "AMX, bfloat16" if machine.amx else "none, or not permitted, or CONVGRAD_ISA is set",
             "usable cores": machine.cores,
             "caches": ", ".join(f"{size >> 10} KiB" for size in machine.cache_bytes) or "unknown",
             "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),

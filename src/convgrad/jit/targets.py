@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,9 @@ TARGETS = {
         Target("generic", 16, 16, False, False, "", ""),
     )
 }
+
+# what the matrix unit adds: tiles of bfloat16, and vectors that are rounded to it
+TILES = replace(TARGETS["avx512"], name="amx", features=f"{_AVX512},+amx-tile,+amx-bf16,+avx512bf16")
 
 
 def target_of(isa: str) -> Target:

@@ -79,7 +79,7 @@ class Steps:
 
 
 def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int) -> Proposal | str:
-    g, itemsize = _walked(geometry), np.dtype(dtype).itemsize
+    g, itemsize = walked(geometry), np.dtype(dtype).itemsize
     if g.rank > 3:
         return f"{g.rank} spatial axes: its kernels have loops for three"
     missing = jit.available()
@@ -124,11 +124,11 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
     """Compute `plan.role` of arrays `a` and `b` into `out`."""
     parameters = plan.parameters
     assert isinstance(parameters, Steps)
-    a, b = _plain(a, out.dtype), _plain(b, out.dtype)
+    a, b = plain(a, out.dtype), plain(b, out.dtype)
     target = out if out.flags.aligned else np.empty_like(out)
     if parameters.walked.rank != plan.geometry.rank:
         a, b = (array.reshape(*array.shape[:2], math.prod(array.shape[2:])) for array in (a, b))
-        target = _joined(target)
+        target = joined_positions(target)
     if plan.role != "weight_grad":
         b = np.ascontiguousarray(b)
     kernel = _kernel(_module(plan.role, parameters), plan.dtype, parameters.isa).call
@@ -292,14 +292,14 @@ def _run_without_zeros(plan: Plan, a: Array, b: Array, out: Array) -> None:
     exact.run(replace(plan, geometry=g, algorithm=exact.name, parameters=offer.parameters), a, b, out)
 
 
-def _walked(g: Geometry) -> Geometry:
+def walked(g: Geometry) -> Geometry:
     """A kernel of one tap at every position sees no rows: all positions on one axis, for longer runs."""
     if any((a.kernel, a.stride, a.padded) != (1, 1, a.input) for a in g.axes):
         return g
     return replace(g, axes=(Axis(math.prod(g.input_size), 1),))
 
 
-def _joined(out: Array) -> Array:
+def joined_positions(out: Array) -> Array:
     """`out` with one spatial axis: a view, or an array of its own where memory does not allow one."""
     try:
         return out.reshape(*out.shape[:2], math.prod(out.shape[2:]), copy=False)
@@ -328,7 +328,7 @@ def _kernel(module: ModuleType, dtype: str, isa: str) -> jit.Kernel:
     return jit.compile_kernel(module.NAME, module.text(ELEMENTS[dtype], target), target)
 
 
-def _plain(array: Array, dtype: np.dtype[np.generic]) -> Array:
+def plain(array: Array, dtype: np.dtype[np.generic]) -> Array:
     """`array` as kernels read it: native numbers at aligned addresses; a copy only where it is not."""
     if array.dtype == dtype and array.flags.aligned:
         return array
@@ -337,4 +337,4 @@ def _plain(array: Array, dtype: np.dtype[np.generic]) -> Array:
 
 # an output's terms are added in one order wherever it lies, so that it may be computed alone
 _ANYWHERE = Piecewise(lambda plan: (1,) * (plan.geometry.rank + 1))
-SHIFTED = Algorithm("shifted", propose, run, ready, stacked, _ANYWHERE, native)
+SHIFTED = Algorithm("shifted", propose, run, {}, ready, stacked, _ANYWHERE, native)

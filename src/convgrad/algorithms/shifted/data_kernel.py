@@ -122,8 +122,8 @@ def pack(element: str) -> Function:
         at = {a: f.load("i64", f.at(residue, "i64", k)) - r[f"before_{a}"] for k, a in enumerate("dhw")}
         # columns [low, high) of the panel lie inside the input
         width = f.arg("nw")
-        low = _clamp(f, _ceil_div(f, at["w"] * -1, r["stride_w"]) - f.arg("ow"), f.i64(0), width)
-        high = _clamp(f, _ceil_div(f, r["in_w"] - at["w"], r["stride_w"]) - f.arg("ow"), low, width)
+        low = clamp(f, ceil_div(f, at["w"] * -1, r["stride_w"]) - f.arg("ow"), f.i64(0), width)
+        high = clamp(f, ceil_div(f, r["in_w"] - at["w"], r["stride_w"]) - f.arg("ow"), low, width)
         column = (f.arg("ow") + low) * r["stride_w"] + at["w"]
         with f.loop("channel", 0, f.arg("channels")) as channel:
             plane = channel.index * r["panel_size"] + phase.index * r["plane"]
@@ -239,11 +239,11 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
     return f
 
 
-def _clamp(f: Function, value: Value, low: Value, high: Value) -> Value:
+def clamp(f: Function, value: Value, low: Value, high: Value) -> Value:
     return f.smaller(f.larger(value, low), high)
 
 
-def _ceil_div(f: Function, a: Value, b: Value) -> Value:
+def ceil_div(f: Function, a: Value, b: Value) -> Value:
     """ceil(a / b) for b > 0, whatever the sign of a."""
     quotient, rest = a // b, a % b  # rounded towards zero
     return f.select(f.i64(0) < rest, quotient + 1, quotient)

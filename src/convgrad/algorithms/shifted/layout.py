@@ -63,13 +63,13 @@ def data_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) ->
     if taps == 1:  # outputs are mostly added up where they belong
         positions = min(max(positions, ONE_TAP_POSITIONS), 2 * ONE_TAP_POSITIONS)
     block = min(WEIGHT_BYTES // itemsize // (6 * taps), MOST_INDEX // (max(rows, channels, 1) * taps))
-    return _layout(p, rows, channels, lanes, positions, block, PANEL_BYTES // itemsize)
+    return panels_of(p, rows, channels, lanes, positions, block, PANEL_BYTES // itemsize)
 
 
 def weight_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) -> Layout:
     """For gw[m, c, t] = sum of gy[m, q] * panel[c, q + shift(t)] with `rows` m and `channels` c per group."""
     positions = max(4 * lanes, min(GRADIENT_POSITIONS, GRADIENT_ROWS_BYTES // itemsize // max(rows, 1)))
-    return _layout(p, rows, channels, lanes, positions, channels, GRADIENT_PANEL_BYTES // itemsize)
+    return panels_of(p, rows, channels, lanes, positions, channels, GRADIENT_PANEL_BYTES // itemsize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def outer_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) -
     pitch = _up(rows_together, lanes)
     taps = max(1, len(p.offsets))
     block = max(1, OUTER_ENTRIES * 4 // itemsize // (pitch * taps))
-    panels = _layout(p, 0, channels, lanes, OUTER_POSITIONS, block, OUTER_PANEL_BYTES // itemsize)
+    panels = panels_of(p, 0, channels, lanes, OUTER_POSITIONS, block, OUTER_PANEL_BYTES // itemsize)
     count = math.prod(panels.tile)
     # what is turned comes in whole vectors of positions, the last of them past the end
     run, temp_pitch = _up(panels.together * count, lanes) + lanes, _up(count, lanes) + lanes
@@ -123,9 +123,10 @@ def outer_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) -
     )
 
 
-def _layout(
+def panels_of(
     p: Pass, rows: int, channels: int, lanes: int, positions: int, channel_block: int, panel_elements: int
 ) -> Layout:
+    """Tiles of at most so many positions, in panels of blocks of channels; `scratch` has `rows` runs of outputs."""
     residues = [triple(o % s for o, s in zip(offset, p.stride, strict=True)) for offset in p.offsets]
     steps = [triple(o // s for o, s in zip(offset, p.stride, strict=True)) for offset in p.offsets]
     phases = tuple(dict.fromkeys(residues))

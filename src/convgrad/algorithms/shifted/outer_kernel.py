@@ -34,7 +34,7 @@ def text(element: str, target: Target) -> str:
     for vectors, widths in tile_shapes(target).items():
         parts += [_products(element, vector, vectors, columns, target.fma).text() for columns in widths]
     parts += [copy_row(element, vector, target.masks).text(), pack(element).text()]
-    parts += [_turn(element, lanes).text(), _turn_gradient(element, lanes).text(), _settle(element, lanes).text()]
+    parts += [turn(element, lanes).text(), _turn_gradient(element, lanes).text(), settle(element, lanes).text()]
     parts.append(_driver(element, lanes, target).text())
     return "\n".join(parts)
 
@@ -73,20 +73,20 @@ def _products(element: str, vector: str, vectors: int, columns: int, fused: bool
         at, lost_at = f.at(f.arg("totals"), element, place), f.at(f.arg("lost"), element, place)
         zero = f.zero(vector)
         total, lost = (f.select(f.arg("first"), zero, f.load(vector, address)) for address in (at, lost_at))
-        total, lost = _add_compensated(total, lost, found)
+        total, lost = add_compensated(total, lost, found)
         f.store(total, at)
         f.store(lost, lost_at)
     return f
 
 
-def _add_compensated(total: Value, lost: Value, term: Value) -> tuple[Value, Value]:
+def add_compensated(total: Value, lost: Value, term: Value) -> tuple[Value, Value]:
     """total + term, with what rounding takes kept in `lost` (Knuth's TwoSum)."""
     s = total + term
     arrived = s - total
     return s, lost + ((total - (s - arrived)) + (term - arrived))
 
 
-def _turn(element: str, lanes: int) -> Function:
+def turn(element: str, lanes: int) -> Function:
     """to[j, i] = from[i, j] for i, j < lanes; rows lie a pitch apart."""
     f = Function("turn", "ptr to, ptr from, i64 to_pitch, i64 from_pitch", internal=True)
     vector = f"<{lanes} x {element}>"
@@ -143,7 +143,7 @@ def _turn_gradient(element: str, lanes: int) -> Function:
     return f
 
 
-def _settle(element: str, lanes: int) -> Function:
+def settle(element: str, lanes: int) -> Function:
     """Add the totals of all ranges in order; write them, turned, as rows of gw."""
     f = Function(
         "settle",
@@ -159,7 +159,7 @@ def _settle(element: str, lanes: int) -> Function:
             zero = f.zero(vector)
             with f.loop("range", 0, r["ranges"], carried=[zero, zero]) as part:
                 at = f.at(f.arg("totals"), element, part.index * f.arg("entries") * 2 + place)
-                total, lost = _add_compensated(part.carried[0], part.carried[1], f.load(vector, at))
+                total, lost = add_compensated(part.carried[0], part.carried[1], f.load(vector, at))
                 part.next = [total, lost + f.load(vector, f.at(at, element, f.arg("entries")))]
             total, lost = part.carried
             f.store(total + lost, f.at(f.arg("temp"), element, j.index * lanes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...jit.ir import Function, Value
 
-POINTERS = ("x", "w", "y", "shifts", "places", "phases", "counter", "scratch", "totals", "done")
+POINTERS = ("x", "w", "y", "shifts", "places", "phases", "counter", "scratch", "totals", "done", "tile_config", "flags")
 AXES = ("d", "h", "w")  # a convolution of lower rank has leading axes of extent one
 NUMBERS = (
     *("items", "images", "together", "groups", "rows", "channels", "channels_together", "taps", "phase_count"),
@@ -20,6 +20,9 @@ NUMBERS = (
     *("ranges", "channel_blocks", "column_pitch", "slack"),  # of the weight kernels
     *("row_blocks", "rows_together", "total_pitch", "gy_pitch"),  # of the outer kernel
     *("temp_pitch", "temp_at", "positions_at", "totals_at", "step_n", "step_d", "step_h", "step_w"),
+    # of the kernels on matrix tiles
+    *("pair_pitch", "image_panel", "runs_apart", "row_splits", "all_channels", "channel_step", "extremes_at"),
+    *("panel_part", "block_panel", "turned", "parities", "gy_image", "gy_part", "gy_at", "sums_at"),
 )
 FIELDS = (*POINTERS, *NUMBERS)
 

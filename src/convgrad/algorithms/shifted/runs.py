@@ -61,8 +61,8 @@ def prepare_data(
             launches.append(DataLaunch(every, None))
             continue
         walked = (*target[:2], *(stride * s for stride, s in zip(target[2:], step, strict=True)))
-        fields = _common(g, p, layout, source, walked, itemsize) | {
-            "items": -(-g.batch // layout.together) * g.groups * math.prod(_tiles(p, layout)),
+        fields = common_fields(g, p, layout, source, walked, itemsize) | {
+            "items": -(-g.batch // layout.together) * g.groups * math.prod(tiles_along(p, layout)),
             "rows": rows,
             "channels": channels,
             "w_group": oc * ic * taps,
@@ -123,9 +123,9 @@ def prepare_weight(
     rows, channels, taps = g.out_channels_per_group, g.in_channels_per_group, len(p.offsets)
     blocks = -(-channels // layout.channels_together)
     pitch = _total_pitch(layout, taps)
-    pieces = -(-g.batch // layout.together) * math.prod(_tiles(p, layout))
+    pieces = -(-g.batch // layout.together) * math.prod(tiles_along(p, layout))
     ranges = min(_most_ranges(g, layout, itemsize), pieces)
-    fields = _common(g, p, layout, source, gradient, itemsize) | {
+    fields = common_fields(g, p, layout, source, gradient, itemsize) | {
         "items": g.groups * blocks * ranges,
         "rows": rows,
         "channels": channels,
@@ -176,9 +176,9 @@ def prepare_outer(
     panels = layout.panels
     row_blocks, channel_blocks = _outer_blocks(g, layout)
     blocks = g.groups * row_blocks * channel_blocks
-    pieces = -(-g.batch // panels.together) * math.prod(_tiles(p, panels))
+    pieces = -(-g.batch // panels.together) * math.prod(tiles_along(p, panels))
     ranges = min(_outer_ranges(g, layout), pieces)
-    fields = _common(g, p, panels, source, gradient, itemsize) | {
+    fields = common_fields(g, p, panels, source, gradient, itemsize) | {
         "items": blocks * ranges,
         "rows": rows,
         "channels": channels,
@@ -264,7 +264,7 @@ def _total_pitch(layout: Layout, taps: int) -> int:
     return -(-layout.channels_together * taps // layout.lanes) * layout.lanes
 
 
-def _common(g: Geometry, p: Pass, layout: Layout, x: Strides, y: Strides, itemsize: int) -> dict[str, int]:
+def common_fields(g: Geometry, p: Pass, layout: Layout, x: Strides, y: Strides, itemsize: int) -> dict[str, int]:
     """Fields that both kernels read; a convolution of lower rank has leading axes of extent one."""
     fields = {
         "images": g.batch,
@@ -278,7 +278,13 @@ def _common(g: Geometry, p: Pass, layout: Layout, x: Strides, y: Strides, itemsi
         "run": layout.run,
         "buffer_at": layout.buffer_at,
     }
-    sizes = {"in": p.input, "out": p.output, "tile": layout.tile, "tiles": _tiles(p, layout), "panel": layout.panel}
+    sizes = {
+        "in": p.input,
+        "out": p.output,
+        "tile": layout.tile,
+        "tiles": tiles_along(p, layout),
+        "panel": layout.panel,
+    }
     sizes |= {"reach": layout.reach, "stride": p.stride, "before": p.before}
     for k, axis in enumerate(AXES):
         fields |= {f"{what}_{axis}": numbers[k] for what, numbers in sizes.items()}
@@ -288,5 +294,5 @@ def _common(g: Geometry, p: Pass, layout: Layout, x: Strides, y: Strides, itemsi
     return fields
 
 
-def _tiles(p: Pass, layout: Layout) -> tuple[int, ...]:
+def tiles_along(p: Pass, layout: Layout) -> tuple[int, ...]:
     return tuple(-(-size // cut) for size, cut in zip(p.output, layout.tile, strict=True))

@@ -30,7 +30,7 @@ def _call(case: Case) -> list[str]:
 
 def _plan(case: Case) -> Plan | None:
     here = Machine.here()
-    there = replace(here, isa=case.isa or here.isa)
+    there = replace(here, isa=case.isa or here.isa, amx=here.amx and not case.isa)
     try:
         return choose(case.role, case.geometry, case.dtype, there, case.algorithm or None)
     except UnsupportedError:

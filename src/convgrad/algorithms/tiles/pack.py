@@ -1,0 +1,271 @@
+"""Text of the functions that bring arrays into tiles: what a tile of outputs reads, split into bfloat16 parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ...jit.ir import Function, Value
+from ..shifted.data_kernel import ceil_div, clamp
+from ..shifted.record import Record
+from .instructions import (
+    DEPTH,
+    FLOATS,
+    HALVES,
+    SCALE,
+    SIDE,
+    load_extremes,
+    see,
+    split_pairs,
+    split_row,
+    store_extremes,
+)
+
+
+def lanes_apart(f: Function, step: Value) -> Value:
+    """0, step, 2*step, ..."""
+    lanes = f"<{SIDE} x i64>"
+    order = Value("<" + ", ".join(f"i64 {lane}" for lane in range(SIDE)) + ">", lanes, f)
+    return order * f.splat(step, lanes)
+
+
+STEPS = {"dense": 1, "second": 2, "apart": None}  # how far apart numbers may lie: a function for each
+
+
+def _scaled(f: Function, source: Value, step: Value | int, present: Value | None) -> Value:
+    """16 numbers `step` apart, the first `present` or all, scaled."""
+    if isinstance(step, Value):
+        assert present is not None
+        found = f.gather(FLOATS, source, lanes_apart(f, step), f.first_lanes(present, FLOATS))
+    elif step == 1:
+        found = _loaded(f, source, present)
+    else:  # every second of two vectors
+        found = f.shuffle(
+            _loaded(f, source, None if present is None else present * 2 - 1),
+            _loaded(f, f.at(source, "float", SIDE), None if present is None else present * 2 - (SIDE + 1)),
+            range(0, 2 * SIDE, 2),
+        )
+    return found * f.splat(f.constant(SCALE, "float"), FLOATS)
+
+
+def _loaded(f: Function, source: Value, present: Value | None) -> Value:
+    return f.load(FLOATS, source) if present is None else f.load_masked(FLOATS, source, f.first_lanes(present, FLOATS))
+
+
+def _row(name: str, sources: str, kind: str) -> tuple[Function, Value | int]:
+    step = STEPS[kind]
+    last = ", i64 step" if step is None else ""
+    arguments = f"ptr to, {sources}, ptr extremes, i64 part_pitch, i64 width, i64 begin, i64 end{last}"
+    f = Function(f"{name}_{kind}", arguments, internal=True)
+    return f, f.arg("step") if step is None else step
+
+
+def _clear(f: Function, label: str, begin: Value | int, end: Value, step: int, element: str, parts: int) -> None:
+    """Zeros from `begin` up to `end` and to the end of a vector, in every part."""
+    with f.loop(label, begin, end, step) as j:
+        to = f.at(f.arg("to"), element, j.index)
+        for part in range(parts):
+            f.store(f.zero(HALVES), f.at(to, element, f.arg("part_pitch") * part if part else 0))
+
+
+def pair_row(parts: int, kind: str) -> Function:
+    """One row of a panel: `width` words, each a pair of channels at a position, in every part.
+
+    Lanes [begin, end) come from `even` and `odd`, read `step` apart, [begin, both) from both of them; the others are
+    zeros. It writes whole vectors: what stands behind the row is written later.
+    """
+    f, step = _row("pair_row", "ptr even, ptr odd, i64 both", kind)
+    begin, end, both = f.arg("begin"), f.arg("end"), f.arg("both")
+    _clear(f, "before", 0, begin, SIDE, "i32", parts)
+
+    def split(j: Value, masked: bool, extremes: list[Value]) -> list[Value]:
+        numbers = []
+        for name, last in (("even", end), ("odd", both)):
+            present = last - j if masked else None
+            numbers.append(_scaled(f, f.at(f.arg(name), "float", (j - begin) * step), step, present))
+            extremes = see(f, extremes, numbers[-1])
+        to = f.at(f.arg("to"), "i32", j)
+        for part, pairs in enumerate(split_pairs(f, numbers, parts)):
+            f.store(pairs, f.at(to, "i32", f.arg("part_pitch") * part if part else 0))
+        return extremes
+
+    extremes, done = load_extremes(f, f.arg("extremes")), begin
+    if isinstance(step, int):
+        with f.loop("whole", begin, both - (SIDE + step - 2), SIDE, carried=extremes) as j:
+            j.next = split(j.index, False, j.carried)
+        extremes, done = j.carried, j.index
+    with f.loop("rest", done, end, SIDE, carried=extremes) as j:
+        j.next = split(j.index, True, j.carried)
+    store_extremes(f, j.carried, f.arg("extremes"))
+    _clear(f, "behind", j.index, f.arg("width"), SIDE, "i32", parts)
+    return f
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where one row of a panel lies, and which of its columns [low, high) are read from inside the input."""
+
+    place: Value  # in the panel, from its first position
+    source: Value  # in the input, of column `low`, from the first channel
+    inside: Value
+    low: Value
+    high: Value
+
+
+@contextmanager
+def lines(f: Function, r: Record) -> Iterator[Line]:
+    """The block runs for every row of a panel that a tile at (od, oh, ow) of nd x nh x nw positions reads."""
+    width = f.arg("nw")
+    with f.loop("phase", 0, r["phase_count"]) as phase:
+        residue = f.at(r["phases"], "i64", phase.index * 3)
+        at = {a: f.load("i64", f.at(residue, "i64", k)) - r[f"before_{a}"] for k, a in enumerate("dhw")}
+        low = clamp(f, ceil_div(f, at["w"] * -1, r["stride_w"]) - f.arg("ow"), f.i64(0), width)
+        high = clamp(f, ceil_div(f, r["in_w"] - at["w"], r["stride_w"]) - f.arg("ow"), low, width)
+        column = (f.arg("ow") + low) * r["stride_w"] + at["w"]
+        with f.loop("d", 0, f.arg("nd")) as d:
+            i_d = (f.arg("od") + d.index) * r["stride_d"] + at["d"]
+            d_inside = (i_d >= 0) & (i_d < r["in_d"])
+            with f.loop("h", 0, f.arg("nh")) as h:
+                i_h = (f.arg("oh") + h.index) * r["stride_h"] + at["h"]
+                inside = d_inside & (i_h >= 0) & (i_h < r["in_h"])
+                place = phase.index * r["plane"] + (d.index * r["panel_h"] + h.index) * r["panel_w"]
+                yield Line(place, i_d * r["x_d"] + i_h * r["x_h"] + column * r["x_w"], inside, low, high)
+
+
+_TILE = "i64 od, i64 oh, i64 ow, i64 nd, i64 nh, i64 nw"
+
+
+def _call_row(f: Function, name: str, step: Value, *arguments: Value) -> None:
+    """The row function for numbers so far apart."""
+    others = step.equals(step)
+    for kind, known in STEPS.items():
+        this = others if known is None else step.equals(known)
+        with f.when(this, kind):
+            f.call(f"{name}_{kind}", *arguments, *(() if known is not None else (step,)))
+        others = others & f.value(f"xor i1 {this.name}, true", "i1")
+
+
+def pack_pairs(parts: int) -> Function:
+    """What one tile of one image reads: blocks of 32 channels x parts x 16 pairs x phases x rows, padding as zeros."""
+    f = Function("pack_pairs", f"ptr record, ptr x, ptr panel, ptr extremes, i64 channels, {_TILE}", internal=True)
+    r = Record(f, f.arg("record"))
+    r.load_all()
+    part_pitch = r["pair_pitch"] * SIDE
+    pairs = (f.arg("channels") + (DEPTH - 1)) // DEPTH * SIDE
+    with f.loop("pair", 0, pairs) as pair, lines(f, r) as line:
+        even = pair.index * 2
+        end, both = (f.select(line.inside & (c < f.arg("channels")), line.high, line.low) for c in (even, even + 1))
+        row = pair.index // SIDE * (part_pitch * parts) + pair.index % SIDE * r["pair_pitch"]
+        source = f.at(f.arg("x"), "float", even * r["x_c"] + line.source)
+        _call_row(
+            *(f, "pair_row", r["stride_w"] * r["x_w"], f.at(f.arg("panel"), "i32", row + line.place)),
+            *(source, f.at(source, "float", r["x_c"]), both),
+            *(f.arg("extremes"), part_pitch, f.arg("nw"), line.low, end),
+        )
+    return f
+
+
+def half_row(parts: int, kind: str) -> Function:
+    """One row of a panel of halves: `width` numbers of one channel in every part, lanes outside [begin, end) zeros."""
+    f, step = _row("half_row", "ptr from", kind)
+    begin, end = f.arg("begin"), f.arg("end")
+    _clear(f, "before", 0, begin, DEPTH, "i16", parts)
+
+    def split(j: Value, masked: bool, extremes: list[Value]) -> list[Value]:
+        numbers = []
+        for first in (j, j + SIDE):
+            present = end - first if masked else None
+            numbers.append(_scaled(f, f.at(f.arg("from"), "float", (first - begin) * step), step, present))
+            extremes = see(f, extremes, numbers[-1])
+        to = f.at(f.arg("to"), "i16", j)
+        for part, halves in enumerate(split_row(f, numbers, parts)):
+            f.store(halves, f.at(to, "i16", f.arg("part_pitch") * part if part else 0))
+        return extremes
+
+    extremes, done = load_extremes(f, f.arg("extremes")), begin
+    if isinstance(step, int):
+        with f.loop("whole", begin, end - (DEPTH + step - 2), DEPTH, carried=extremes) as j:
+            j.next = split(j.index, False, j.carried)
+        extremes, done = j.carried, j.index
+    with f.loop("rest", done, end, DEPTH, carried=extremes) as j:
+        j.next = split(j.index, True, j.carried)
+    store_extremes(f, j.carried, f.arg("extremes"))
+    _clear(f, "behind", j.index, f.arg("width"), DEPTH, "i16", parts)
+    return f
+
+
+def turn_panel(parts: int) -> Function:
+    """What one tile of one image reads: parts x parities x blocks of 16 channels x pairs of positions x channels.
+
+    16 channels at a time become rows of halves, with padding and what stands behind them as zeros, and these are
+    turned, 16 pairs of positions at a time.
+    """
+    f = Function(
+        "turn_panel", f"ptr record, ptr x, ptr panel, ptr temp, ptr extremes, i64 channels, {_TILE}", internal=True
+    )
+    r = Record(f, f.arg("record"))
+    r.load_all()
+    temp_part = r["temp_pitch"] * SIDE
+    with f.loop("block", 0, r["channels_together"], SIDE) as block:
+        with f.loop("channel", 0, SIDE) as channel:
+            row = f.at(f.arg("temp"), "i16", channel.index * r["temp_pitch"])
+            with f.loop("behind", r["panel_size"], r["temp_pitch"] - (DEPTH - 1), DEPTH) as k:
+                for part in range(parts):
+                    f.store(f.zero(HALVES), f.at(row, "i16", temp_part * part + k.index if part else k.index))
+            for part in range(parts):
+                f.store(f.zero(HALVES), f.at(row, "i16", temp_part * part + (r["temp_pitch"] - DEPTH)))
+            at = block.index + channel.index
+            with lines(f, r) as line:
+                _call_row(
+                    *(f, "half_row", r["stride_w"] * r["x_w"], f.at(row, "i16", line.place)),
+                    f.at(f.arg("x"), "float", at * r["x_c"] + line.source),
+                    *(f.arg("extremes"), temp_part, f.arg("nw"), line.low),
+                    f.select(line.inside & (at < f.arg("channels")), line.high, line.low),
+                )
+        with f.loop("parity", 0, r["parities"]) as parity:
+            blocks = parity.index * (r["channels_together"] // SIDE) + block.index // SIDE
+            with f.loop("q", 0, r["turned"], DEPTH) as q:
+                for part in range(parts):
+                    to = blocks * r["block_panel"] + q.index * (SIDE // 2)
+                    f.call(
+                        "turn",
+                        f.at(f.arg("panel"), "i32", r["panel_part"] * part + to if part else to),
+                        f.at(f.arg("temp"), "i16", temp_part * part + q.index + parity.index),
+                        *(f.i64(SIDE), r["temp_pitch"] // 2),
+                    )
+    return f
+
+
+def gradient_rows(parts: int) -> Function:
+    """One tile of one image of gy: parts x rows of halves at the positions of the panel, zeros between."""
+    f = Function(
+        "gradient_rows",
+        "ptr record, ptr gy, ptr to, ptr extremes, i64 rows, i64 nd, i64 nh, i64 nw",
+        internal=True,
+    )
+    r = Record(f, f.arg("record"))
+    r.load_all()
+    plane = f.arg("nh") * f.arg("nw")
+    # positions that lie behind each other as in the panel are one row
+    flat = f.arg("nh").equals(1) | (r["panel_w"].equals(f.arg("nw")) & r["y_h"].equals(f.arg("nw") * r["y_w"]))
+    deep = (r["panel_h"] * r["panel_w"]).equals(plane) & r["y_d"].equals(plane * r["y_w"])
+    flat = flat & (f.arg("nd").equals(1) | deep)
+    nd, nh = (f.select(flat, 1, f.arg(name)) for name in ("nd", "nh"))
+    nw = f.select(flat, plane * f.arg("nd"), f.arg("nw"))
+    part_pitch = r["gy_part"] * 2
+    with f.loop("row", 0, r["rows_together"]) as row:
+        to = f.at(f.arg("to"), "i16", row.index * r["gy_pitch"])
+        with f.loop("clear", 0, r["run"], DEPTH) as q:
+            for part in range(parts):
+                f.store(f.zero(HALVES), f.at(to, "i16", part_pitch * part + q.index if part else q.index))
+        present = row.index < f.arg("rows")
+        with f.loop("d", 0, f.select(present, nd, f.i64(0))) as d, f.loop("h", 0, nh) as h:
+            source = row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"]
+            _call_row(
+                *(f, "half_row", r["y_w"]),
+                f.at(to, "i16", (d.index * r["panel_h"] + h.index) * r["panel_w"]),
+                f.at(f.arg("gy"), "float", source),
+                *(f.arg("extremes"), part_pitch, nw, f.i64(0), nw),
+            )
+    return f
