@@ -224,7 +224,82 @@ def test_vmap_along_any_axis_of_any_argument_is_a_loop(role: str, dims: Any) -> 
         assert_equal(found[k], roles.compute(role, *one, size, given))
 
 
+def test_a_bias_is_not_spread_over_channels() -> None:
+    x, w, _ = (tensor.detach() for tensor in pair())
+    one = w[:1]
+    for wrong, kernel, channels in ((torch.ones(1), w, 6), (torch.ones(2, 3), w, 6), (torch.ones(6), one, 1)):
+        message = rf"bias.shape = .*: the result has {channels} channels; accepted: \({channels},\), or None"
+        for needs_gradient in (False, True):
+            bias = wrong.double().requires_grad_(needs_gradient)
+            with pytest.raises(GeometryError, match=message):
+                ct.conv(x[:, :2], kernel, bias)
+        with pytest.raises(GeometryError, match=message):
+            torch.func.vmap(ct.conv, (0, None, None))(x[None, :, :2], kernel, wrong.double())
+    with pytest.raises(GeometryError, match="the result has 2 channels"):
+        ct.conv_transpose(draw(2, 6, 4, 5), w, torch.ones(1).double())
+    with pytest.raises(UnsupportedError, match=r"bias.dtype = 'float32': x and w are float64; accepted: bias.to"):
+        ct.conv(x[:, :2], w, torch.ones(6))
+
+
 # ---- ways of calling
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
+def test_what_is_recorded_is_no_constant(mode: str) -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x, w, _ = (tensor.detach() for tensor in pair())
+    gradient = torch.func.grad(lambda w, x: ours(x, w).square().sum())
+    each = torch.func.vmap(gradient, (None, 0))
+    recorded = [
+        (lambda w, x: ours(x, w), w, x),
+        (gradient, w, x),
+        (lambda w, x: each(w, x[:, None]), w, x),
+        (lambda w, x: torch.func.jvp(lambda w: ours(x, w), (w,), (w,))[1], w, x),
+        (lambda w, x: torch.autograd.grad(ours(x, w.requires_grad_()).square().sum(), w)[0], w, x),
+    ]
+    for function, *inputs in recorded:
+        program = make_fx(function, tracing_mode=mode)(*(tensor.clone() for tensor in inputs))
+        others = w + 1, x.flip(0) - 2
+        assert_equal(program(*(tensor.clone() for tensor in others)), function(*others))
+
+
+def test_linearized_functions_depend_on_the_tangent() -> None:
+    x, w, bias = (tensor.detach() for tensor in pair())
+    value, linear = torch.func.linearize(lambda w: ours(x, w, bias), w)
+    assert_equal(value, theirs(x, w, bias))
+    assert_equal(linear(w + 1), theirs(x, w + 1))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torchs_older_tracer_records_torchs_own_convolutions() -> None:
+    layers = ct.Conv2d(4, 6, 3, padding=1, padding_mode="replicate"), ct.ConvTranspose2d(6, 3, 2, stride=2)
+    net = nn.Sequential(*layers).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(draw(*parameter.shape))
+    traced = torch.jit.trace(net, draw(1, 4, 9, 8))
+    other = draw(2, 4, 9, 8, seed=1)
+    assert_equal(traced(other), net(other))
+    with pytest.raises(UnsupportedError, match=r"in torch\.jit\.trace torch computes, and it has no such border"):
+        torch.jit.trace(
+            lambda x: ct.conv(x, torch.ones(1, 1, 2), padding=1, padding_mode="symmetric"), torch.ones(1, 1, 3)
+        )
+
+
+def test_torch_counts_our_operations_as_its_own() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    # without groups, whose weight gradients torch counts as if there were none
+    net = nn.Sequential(ct.Conv2d(4, 6, 3, stride=2, dilation=2), nn.ReLU(), ct.ConvTranspose2d(6, 3, 2)).double()
+    totals = []
+    for _ in range(2):
+        with FlopCounterMode(display=False) as counter:
+            net(draw(2, 4, 9, 8).requires_grad_()).sum().backward()
+        totals.append(counter.get_total_flops())
+        ct.restore(net)
+    assert totals[0] == totals[1] > 0
 
 
 @pytest.mark.parametrize("role", ["forward", "input_grad", "weight_grad"])
@@ -291,6 +366,10 @@ def test_memory_is_shared_and_may_have_any_strides() -> None:
     assert_equal(ours(x.flip(3)[..., ::1].flip(3), w.transpose(2, 3).contiguous().transpose(2, 3)), expected)
     a, b = draw(2, 4, 9, 8, dtype=torch.complex128), draw(6, 2, 3, 2, dtype=torch.complex128)
     assert_equal(ours(a.conj(), b.conj()), theirs(a.conj(), b.conj()))
+    negated, expected = a.conj().imag, F.conv2d(-a.imag, w, groups=2)
+    assert negated.is_neg()
+    assert_equal(ct.conv(negated, w, groups=2), expected)
+    assert_equal(ct.conv(negated, w.clone().requires_grad_(), groups=2), expected)
     found = ct.conv(x.requires_grad_(), w, groups=2)
     (gx,) = torch.autograd.grad(found, x, torch.ones(1, dtype=torch.float64).expand_as(found))  # without strides
     assert_equal(gx, torch.autograd.grad(F.conv2d(x, w, groups=2), x, torch.ones_like(found))[0])
@@ -417,6 +496,38 @@ def test_what_is_measured_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ct.accelerate(model(), example_inputs=(x,)) == []
 
 
+class Keyword(nn.Module):  # type: ignore[misc]
+    """Calls its layer by keyword, and counts calls in a buffer that is in no checkpoint."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.layer, self.most = nn.Conv2d(1, 2, 3), most
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        self.most -= 1
+        if self.most < 0:
+            raise RuntimeError("no more calls")
+        return self.layer(input=x)
+
+
+def test_measuring_leaves_a_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    from convgrad.torch import swap
+
+    x = torch.randn(1, 1, 8, 8)
+    net = Keyword(most=1000)
+    loss = net(x).square().sum()
+    ct.accelerate(net, example_inputs=x)
+    assert net.most < 999 and float(net.calls) == 1
+    loss.backward()  # refused if a parameter had been written
+    monkeypatch.setattr(swap, "_is_faster", lambda layer, arguments: True)
+    failing = Keyword(most=2)
+    with pytest.raises(RuntimeError, match="no more calls"):
+        ct.accelerate(failing, example_inputs=(x,))
+    assert type(failing.layer) is nn.Conv2d and float(failing.calls) == 0
+
+
 def test_subclasses_of_torchs_layers_are_left_alone() -> None:
     class Special(nn.Conv2d):  # type: ignore[misc]
         pass
@@ -446,6 +557,11 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
         lambda: ct.conv(torch.ones(1, 1, 3, dtype=torch.int32), torch.ones(1, 1, 2, dtype=torch.int32)),
         UnsupportedError,
         "dtype = 'int32': no kernel computes it; accepted: bfloat16, complex128, complex64, float16, float32, float64",
+    ),
+    (
+        lambda: ct.conv(torch.ones(1, 1, 3), torch.ones(1, 1, 2, device="meta")),
+        UnsupportedError,
+        "tensor = 'strided on meta': is no memory that NumPy reads; accepted: strided tensors on the CPU",
     ),
     (
         lambda: ct.conv(torch.ones(3), torch.ones(1, 1, 2)),

@@ -1,9 +1,9 @@
 """Which way a call of a role takes, and the functions that torch's autograd knows.
 
-compiled or exported, or a tensor that is no plain one      the operators of `ops`
+compiled, exported, or a tensor that is no plain one        the operators of `ops`
 inside torch.func, or with forward mode                     a function with rules for vmap and jvp as well
 with gradients                                              a function with the same rules, half the overhead
-else                                                        `roles` at once
+else                                                        `roles` at once; where operators are recorded, `ops`
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def apply(role: str, a: Tensor, b: Tensor, size: Any, options: Options) -> Tenso
     if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
         return _Eager.apply(role, a, b, size, options)
     try:
-        return roles.compute(role, a, b, size, options)
+        return _compute(role, a, b, size, options)
     except RuntimeError:  # a tensor without memory of its own: of the vmap with which gradcheck batches gradients
         return ops.call(role, a, b, size, options)
 
@@ -49,6 +49,13 @@ def _transforms() -> bool:
     return bool(forward_ad._current_level >= 0 and torch._C._is_fwd_grad_enabled())
 
 
+def _compute(role: str, a: Tensor, b: Tensor, size: Any, options: Options) -> Tensor:
+    """A role without derivatives."""
+    # make_fx and other modes record operators, and would take an array's memory for a constant
+    compute = ops.call if torch._C._len_torch_dispatch_stack() else roles.compute
+    return compute(role, a, b, size, options)
+
+
 def _backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
     a, b = ctx.saved_tensors
     return None, *adjoints(ctx.role, g, a, b, ctx.options, apply, ctx.needs_input_grad[1:3]), None, None
@@ -61,7 +68,7 @@ class _Eager(torch.autograd.Function):
     def forward(ctx: Any, role: str, a: Tensor, b: Tensor, size: Any, options: Options) -> Tensor:
         ctx.save_for_backward(a, b)
         ctx.role, ctx.options = role, options
-        return roles.compute(role, a, b, size, options)
+        return _compute(role, a, b, size, options)
 
     backward = staticmethod(_backward)
 
@@ -71,7 +78,7 @@ class _Functional(torch.autograd.Function):
 
     @staticmethod
     def forward(role: str, a: Tensor, b: Tensor, size: Any, options: Options) -> Tensor:
-        return roles.compute(role, a, b, size, options)
+        return _compute(role, a, b, size, options)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -1,6 +1,6 @@
 """`conv` and `conv_transpose` of tensors, differentiable in every way that torch has.
 
-Arguments are read here, tensors of other devices go to torch, and `dispatch` does the rest.
+Arguments are read here, what torch computes itself goes there, and `dispatch` does the rest.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def conv_transpose(
 
 def forward(x: Tensor, w: Tensor, bias: Tensor | None, options: Options) -> Tensor:
     """`conv` with options that were read before."""
-    if not x.is_cpu:
+    if _is_torchs(x):
         return _elsewhere(x, w, bias, options)
     if torch.is_autocast_enabled("cpu"):
         x, w, bias = _cast(x, w, bias)
@@ -96,7 +96,7 @@ def forward(x: Tensor, w: Tensor, bias: Tensor | None, options: Options) -> Tens
 
 def transposed(x: Tensor, w: Tensor, bias: Tensor | None, size: Any, options: Options) -> Tensor:
     """`conv_transpose` to a given spatial size."""
-    if not x.is_cpu:
+    if _is_torchs(x):
         return _transposed_elsewhere(x, w, bias, size, options)
     if torch.is_autocast_enabled("cpu"):
         x, w, bias = _cast(x, w, bias)
@@ -105,8 +105,19 @@ def transposed(x: Tensor, w: Tensor, bias: Tensor | None, size: Any, options: Op
     return y if bias is None else _plus(y, bias)
 
 
+def _is_torchs(x: Tensor) -> bool:
+    """Whether torch computes: on other devices, and for `torch.jit.trace`, whose programs run without Python."""
+    return not x.is_cpu or torch.jit.is_tracing()
+
+
 def _plus(y: Tensor, bias: Tensor) -> Tensor:
     """`y` and a bias for each channel: in place where nobody else can hold y."""
+    if bias.ndim != 1 or bias.shape[0] != y.shape[1]:  # would be spread over the channels
+        rule = f"the result has {y.shape[1]} channels"
+        raise GeometryError("bias.shape", tuple(bias.shape), rule, f"({y.shape[1]},), or None")
+    if bias.dtype is not y.dtype:
+        names = [str(tensor.dtype).removeprefix("torch.") for tensor in (bias, y)]
+        raise UnsupportedError("bias.dtype", names[0], f"x and w are {names[1]}", f"bias.to(torch.{names[1]})")
     entries = bias.reshape(-1, *(1,) * (y.ndim - 2))
     return y.add_(entries) if is_plain(y, bias) else y + entries
 
@@ -153,7 +164,8 @@ def _padded(x: Tensor, pairs: list[tuple[int, int]], o: Options) -> Tensor:
     }
     word = words.get(o.modes[0])
     if word is None or len(set(o.modes)) > 1:
-        rule = f"the tensors are on {x.device}, where torch computes, and it has no such border"
+        where = f"on {x.device}" if not x.is_cpu else "in torch.jit.trace"
+        rule = f"{where} torch computes, and it has no such border"
         raise UnsupportedError("padding_mode", o.modes, rule, ", ".join(words) + "; the same for every axis")
     ends = [number for pair in reversed(pairs) for number in pair]
     return torch.nn.functional.pad(x, ends, word, o.fill if word == "constant" else None)

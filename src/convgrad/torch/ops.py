@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from . import roles
 from .options import SCHEMA, Options, of_flat
@@ -47,10 +49,17 @@ def _register(role: str) -> None:
         first, second = adjoints(role, g, a, b, ctx.options, call, ctx.needs_input_grad[:2])
         return first, second, *(None,) * 8
 
+    def operations(a: Any, b: Any, size: Any, *flat: Any, out_shape: Any = None, **unused: Any) -> int:
+        y, w = {"forward": (out_shape, b), "input_grad": (a, b), "weight_grad": (a, out_shape)}[role]
+        positions: int = y[0] * math.prod(y[2:])
+        taps: int = math.prod(w)
+        return 2 * positions * taps  # each weight has a product at every position
+
     name = f"convgrad::{role}"
     LIBRARY.impl(role, compute, "CPU")
     torch.library.register_fake(name, fake)
     torch.library.register_autograd(name, backward, setup_context=keep)
+    register_flop_formula(getattr(torch.ops.convgrad, role))(operations)
 
 
 for _role in NAMES:

@@ -21,7 +21,7 @@ from ..arguments import (
 from ..errors import UnsupportedError
 from ..geometry import whole
 
-SCHEMA = "int[] stride, str name, int[] padding, int[] dilation, int groups, str[] modes, float fill"
+SCHEMA = "int[] stride, str name, int[] padding, int[] dilation, int groups, str modes, float fill"
 TORCH_MODES = {"replicate": "edge"}  # torch's word -> ours
 KEPT = 1024
 
@@ -52,7 +52,7 @@ class Options(NamedTuple):
             name, pairs = self.padding, []
         else:
             name, pairs = "", [number for pair in self.padding for number in pair]
-        return list(self.stride), name, pairs, list(self.dilation), self.groups, list(self.modes), self.fill
+        return list(self.stride), name, pairs, list(self.dilation), self.groups, ",".join(self.modes), self.fill
 
     def output_size(self, input_size: Sequence[Any], kernel_size: Sequence[Any]) -> list[Any]:
         """The spatial shape of the output; sizes may be symbols."""
@@ -93,11 +93,11 @@ def _one(entries: tuple[Any, ...]) -> Any:
 
 
 def of_flat(
-    stride: list[int], name: str, padding: list[int], dilation: list[int], groups: int, modes: list[str], fill: float
+    stride: list[int], name: str, padding: list[int], dilation: list[int], groups: int, modes: str, fill: float
 ) -> Options:
     """The inverse of `Options.flat`."""
     pairs = tuple(zip(padding[::2], padding[1::2], strict=True))
-    return make(tuple(stride), name or pairs, tuple(dilation), groups, tuple(modes), fill)
+    return make(tuple(stride), name or pairs, tuple(dilation), groups, tuple(modes.split(",")), fill)
 
 
 def read(

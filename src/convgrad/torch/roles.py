@@ -40,7 +40,14 @@ def _array(tensor: Tensor) -> Any:
     """The tensor's memory as an array."""
     if tensor.requires_grad:
         tensor = tensor.detach()
-    return (tensor.resolve_conj() if tensor.is_complex() else tensor).numpy()
+    try:
+        return tensor.numpy()
+    except RuntimeError:  # views that are conjugated or negated where they are read
+        return tensor.resolve_conj().resolve_neg().numpy()
+    except TypeError:
+        layout = str(tensor.layout).removeprefix("torch.")
+        rule = "is no memory that NumPy reads"
+        raise UnsupportedError("tensor", f"{layout} on {tensor.device}", rule, "strided tensors on the CPU") from None
 
 
 def _checked(a: Tensor, b: Tensor) -> torch.dtype:

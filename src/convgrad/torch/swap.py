@@ -21,7 +21,7 @@ SURELY = 0.9  # of torch's time, so that noise swaps no layer
 
 
 def accelerate(
-    model: nn.Module, filter_fn: Filter | None = None, *, example_inputs: Sequence[Any] | None = None
+    model: nn.Module, filter_fn: Filter | None = None, *, example_inputs: Sequence[Any] | torch.Tensor | None = None
 ) -> list[str]:
     """Let convgrad compute the convolution layers of a model, where it is faster.
 
@@ -29,9 +29,10 @@ def accelerate(
     layer changes.
     filter_fn: called with each layer and its name; those for which it is true are swapped. `lambda layer, name: True`
     swaps all.
-    example_inputs: arguments of `model`: every layer is measured, forwards and backwards, both ways, on what reaches
-    it, and swapped where ours took less time; then the whole model is, and stays as it was if that did not help. The
-    model runs some times for that; its buffers and random numbers are left as they were.
+    example_inputs: arguments of `model`, or a tensor that is its only one: every layer is measured, forwards and
+    backwards, both ways, on what reaches it, and swapped where ours took less time; then the whole model is, and stays
+    as it was if that did not help. The model runs some times for that; its buffers and random numbers are left as they
+    were.
     With neither, layers are swapped by their kind: `likely_faster`.
     Returns the names of the layers that were swapped. Subclasses of torch's layers are left alone.
 
@@ -44,16 +45,17 @@ def accelerate(
     found = [(name, layer) for name, layer in model.named_modules() if type(layer) in OURS]
     if filter_fn is not None:
         found = [(name, layer) for name, layer in found if filter_fn(layer, name)]
+    if isinstance(example_inputs, torch.Tensor):
+        example_inputs = (example_inputs,)
     if example_inputs is not None:
         faster = _measured(model, dict(found), example_inputs)
         found = [(name, layer) for name, layer in found if name in faster]
+        if found and not _helped(model, [layer for _, layer in found], example_inputs):
+            return []
     elif filter_fn is None:
         found = [(name, layer) for name, layer in found if likely_faster(layer)]
     for _, layer in found:
         layer.__class__ = OURS[type(layer)]
-    if example_inputs is not None and found and not _helped(model, found, example_inputs):
-        restore(model)
-        return []
     return [name for name, _ in found]
 
 
@@ -84,12 +86,12 @@ def _measured(model: nn.Module, layers: dict[str, nn.Module], example_inputs: Se
     inputs: dict[str, Any] = {}
 
     def keep(name: str) -> Any:
-        def hook(layer: nn.Module, arguments: Any, output: Any) -> None:
-            inputs.setdefault(name, arguments)
+        def hook(layer: nn.Module, arguments: Any, named: dict[str, Any], output: Any) -> None:
+            inputs.setdefault(name, (*arguments, *named.values()))  # forward has them in this order
 
         return hook
 
-    hooks = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
+    hooks = [layer.register_forward_hook(keep(name), with_kwargs=True) for name, layer in layers.items()]
     try:
         with torch.no_grad(), _left_as_it_was(model):
             model(*example_inputs)
@@ -111,9 +113,9 @@ def _is_faster(layer: nn.Module, arguments: Any) -> bool:
         layer.__class__ = theirs
 
 
-def _helped(model: nn.Module, swapped: list[tuple[str, Any]], example_inputs: Sequence[Any]) -> bool:
-    """Whether the whole model became faster: layers measured alone find their numbers nearer than among others."""
-    kinds = [(layer, THEIRS[type(layer)], type(layer)) for _, layer in swapped]
+def _helped(model: nn.Module, layers: list[Any], example_inputs: Sequence[Any]) -> bool:
+    """Whether the whole model becomes faster: layers measured alone find their numbers nearer than among others."""
+    kinds = [(layer, type(layer), OURS[type(layer)]) for layer in layers]
 
     def swap(ours: bool) -> None:
         for layer, its, our in kinds:
@@ -123,7 +125,7 @@ def _helped(model: nn.Module, swapped: list[tuple[str, Any]], example_inputs: Se
         with _left_as_it_was(model):
             return _compared(swap, False, True, lambda: _step(model, example_inputs), surely=1.0)
     finally:
-        swap(True)
+        swap(False)
 
 
 def _compared(
@@ -144,12 +146,14 @@ def _compared(
 @contextmanager
 def _left_as_it_was(model: nn.Module) -> Iterator[None]:
     """Running averages and the generator of random numbers move within, and not beyond."""
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
-        model.load_state_dict(state)
+        with torch.no_grad():
+            for buffer, before in kept:  # parameters do not change, and graphs that hold them stay valid
+                buffer.copy_(before)
 
 
 def _step(model: nn.Module, arguments: Sequence[Any]) -> float:
