@@ -177,7 +177,7 @@ DILATED = [
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_every_option_of_conv_general_dilated(layout: Any) -> None:
     spec = lax.conv_dimension_numbers((1, 1, 1, 1), (1, 1, 1, 1), layout)
-    for strides, padding, holes, spreads, groups in DILATED:
+    for strides, padding, holes, spreads, groups in DILATED if layout is None else DILATED[::7]:
         x = jnp.transpose(draw(2, 4, 7, 6), np.argsort(spec.lhs_spec))
         w = jnp.transpose(draw(6, 4 // groups, 3, 2), np.argsort(spec.rhs_spec))
         given = (strides, padding, holes, spreads, layout, groups)
