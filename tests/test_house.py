@@ -112,6 +112,13 @@ def test_every_public_name_can_be_had() -> None:
         _ = convgrad.deconvolve
 
 
+@pytest.mark.parametrize("module", ["api", "autograd", "dask", "deblur", "ndimage", "signal", "spelling"])
+def test_a_module_is_reached_through_the_package(module: str) -> None:
+    code = f"import convgrad; print(convgrad.{module}.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"convgrad.{module}"
+
+
 def test_the_version_is_written_once() -> None:
     from importlib.metadata import version
 

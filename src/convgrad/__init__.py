@@ -66,14 +66,19 @@ _HOME = {
     "touches": "touching",
 }
 
+# Modules reached as `convgrad.signal.convolve`; one that needs an extra says so when it is reached.
+_MODULES = frozenset({"api", "autograd", "dask", "deblur", "jax", "ndimage", "signal", "sigpy", "spelling", "torch"})
+
 __all__ = sorted([*_HOME, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)  # which also sets it here
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = value
     return value
