@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 0
+TESTS := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 .PHONY: demo test check check-long docs clean
 .DELETE_ON_ERROR:
@@ -12,8 +13,8 @@ SEED ?= 0
 demo: $(VENV)/.train  ## train a CNN on the bundled digits, write demo/report.html
 	$(BIN)/convgrad train --data digits --out demo --seed $(SEED) --overwrite
 
-test: $(VENV)/.test  ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.test  ## run the tests, a process on each core
+	$(TESTS)
 
 check: $(VENV)/.check  ## lint, types, docs, doctests
 	$(BIN)/ruff check .
@@ -23,7 +24,7 @@ check: $(VENV)/.check  ## lint, types, docs, doctests
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build/html
 
 check-long: $(VENV)/.test  ## hours: ten times as many draws, 200 000 cases on every instruction set, planted mistakes
-	CONVGRAD_TEST_EXAMPLES=1000 $(BIN)/python -m pytest
+	CONVGRAD_TEST_EXAMPLES=1000 $(TESTS)
 	$(BIN)/convgrad check --backend ours --isa all --cases 200000 --seed $(SEED)
 	$(BIN)/python tools/mutate.py
 

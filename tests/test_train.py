@@ -316,10 +316,15 @@ def test_ctrl_c_says_what_is_saved_and_exits_130(
 
 def test_ctrl_c_in_a_terminal_exits_130_and_leaves_a_whole_model(data: Path, tmp_path: Path) -> None:
     path = tmp_path / "out" / "model.npz"
-    process = start(arguments(data, tmp_path / "out", 100_000), stderr=subprocess.PIPE)
-    wait_for(path, process)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    # whoever started the tests in the background has it ignored, and children inherit that
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with start(arguments(data, tmp_path / "out", 100_000), stderr=subprocess.PIPE, **heard) as process:
+        try:
+            wait_for(path, process)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert said.count(b"\n") == 1 and b"of 100000 epochs; --resume goes on" in said
     assert load(path).history and [entry.name for entry in path.parent.iterdir()] == ["model.npz"]

@@ -1,15 +1,17 @@
 """Plant every mistake of `mutations.toml` in a copy of the source, one at a time, and see that the tests notice.
 
-    python tools/mutate.py                    all of them; some ten minutes
+    python tools/mutate.py                    all of them; half an hour on two cores
     python tools/mutate.py --only flip race   those whose name holds one of the words
 
-Prints a table of mistake, the test that noticed it, and seconds. Exit code 0: every mistake was noticed; 1: one was
-not; 2: a mistake no longer fits the source (its text is not there exactly once), or the tests fail without any.
+As many at a time as there are cores, each in a copy of its own; --jobs 1 for less. Prints a table of mistake, the test
+that noticed it, and seconds. Exit code 0: every mistake was noticed; 1: one was not; 2: a mistake no longer fits the
+source (its text is not there exactly once), or the tests fail without any.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -19,37 +21,43 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).with_name("mutations.toml")
 COPIED = ("src", "tests", "docs", "tools", "pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 PATIENCE_SECONDS = 400  # a mistake that makes the tests hang has been noticed
 
-# the tests that a mistake must get past, in this order; those of its own file come first
+# the tests that a mistake must get past, in this order; those of its own file or folder come first
 TESTS = (
     *("geometry", "spelling", "definition", "compensated", "choose", "blocks", "shifted"),
     *("memory", "api", "algorithms", "threads", "layer", "jit", "conventions"),
 )
 FIRST = {
+    "algorithms": ["algorithms"],
+    "algorithms/blocks": ["blocks"],
+    "algorithms/compensated": ["compensated", "dask"],
+    "algorithms/fourier": ["fourier"],
+    "algorithms/fourier/whole": ["fourier_whole"],
+    "algorithms/shifted/launch": ["algorithms", "threads"],
+    "algorithms/shifted/layout": ["shifted", "algorithms"],
+    "algorithms/shifted/outer_kernel": ["shifted", "algorithms"],
+    "algorithms/shifted/passes": ["shifted"],
+    "algorithms/tiles": ["tiles"],
     "arguments": ["api"],
-    "matmul": ["algorithms"],
-    "runs": ["algorithms"],
-    "launch": ["algorithms", "threads"],
-    "data_kernel": ["algorithms"],
-    "outer_kernel": ["shifted", "algorithms"],
-    "weight_kernel": ["algorithms"],
-    "ir": ["algorithms"],
+    "assemble": ["boundary"],
+    "autograd": ["autograd"],
+    "autograd/convolve": ["autograd_convolve"],
+    "dask": ["dask"],
+    "dask/disk": ["dask_disk", "dask_cluster"],
     "execute": ["api"],
-    "passes": ["shifted"],
-    "layout": ["shifted", "algorithms"],
-    "__init__": ["algorithms"],
-    "cache": ["jit_cache"],
-    "compensated": ["compensated", "dask"],
-    **{stem: ["dask"] for stem in ("piecewise", "cuts", "regions", "graph", "work")},
-    "disk": ["dask_disk", "dask_cluster"],
-    **{stem: ["deblur"] for stem in ("blur", "iterations", "run", "images")},
+    "gram": ["operators"],
+    "jit/cache": ["jit_cache"],
+    "jit/ir": ["algorithms"],
+    "piecewise": ["dask"],
 }
 
 
@@ -64,35 +72,57 @@ class Mutation:
 
     @property
     def tests(self) -> list[str]:
-        stem = Path(self.file).stem
-        first = FIRST.get(stem, [stem] if stem in TESTS else [])
-        return [f"tests/test_{name}.py" for name in dict.fromkeys([*first, *TESTS])]
+        place = Path(self.file).with_suffix("")
+        above = [str(part) for part in (place, *place.parents)]
+        known = next((FIRST[name] for name in above if name in FIRST), None)
+        if known is None:  # the tests that are named like the file, or like its folder
+            known = [name for name in above if (ROOT / "tests" / f"test_{name}.py").exists()]
+        return [f"tests/test_{name}.py" for name in dict.fromkeys([*known, *TESTS])]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=[""], metavar="WORD")
-    words = parser.parse_args().only
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="at a time; one a core")
+    options = parser.parse_args()
     mutations = [Mutation(**entry) for entry in tomllib.loads(DATA.read_text("utf-8"))["mutation"]]
     misfits = [f"{m.name}: its text stands {n} times in {m.file}" for m in mutations if (n := places(m)) != 1]
     if misfits or len({m.name for m in mutations}) < len(mutations):
         print("mend tools/mutations.toml:", *misfits or ["two have one name"], sep="\n  ", file=sys.stderr)
         return 2
-    chosen = [m for m in mutations if any(word in m.name for word in words)]
-    with copied() as folder:
-        failed, seconds = run(folder, [f"tests/test_{name}.py" for name in TESTS])
-        if failed:
-            print(f"without any mistake, {failed} fails", file=sys.stderr)
+    chosen = [m for m in mutations if any(word in m.name for word in options.only)]
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(options.jobs) as pool:
+        folders: Queue[Path] = Queue()
+        for _ in range(options.jobs):
+            folders.put(stack.enter_context(copied()))
+        failing = []
+        for name, (failed, seconds) in zip(
+            needed := sorted({test for mutation in chosen for test in mutation.tests}),
+            pool.map(lambda test: attempt(folders, None, [test]), needed),
+            strict=True,
+        ):
+            print(f"{'(none)':<58} {failed or name.removeprefix('tests/'):<70} {seconds:6.1f} s", flush=True)
+            failing += [failed] if failed else []
+        if failing:
+            print("without any mistake, this fails:", *failing, sep="\n  ", file=sys.stderr)
             return 2
-        print(f"{'(none)':<58} {'all tests pass':<70} {seconds:6.1f} s", flush=True)
         survivors = 0
-        for mutation in chosen:
-            with planted(folder, mutation):
-                failed, seconds = run(folder, mutation.tests)
+        attempts = pool.map(lambda mutation: attempt(folders, mutation, mutation.tests), chosen)
+        for mutation, (failed, seconds) in zip(chosen, attempts, strict=True):
             survivors += not failed
             print(f"{mutation.name:<58} {failed or 'NOT NOTICED':<70} {seconds:6.1f} s", flush=True)
     print(f"{len(chosen) - survivors} of {len(chosen)} mistakes noticed")
     return 1 if survivors else 0
+
+
+def attempt(folders: Queue[Path], mutation: Mutation | None, tests: list[str]) -> tuple[str, float]:
+    """`run` in a free folder, with this mistake."""
+    folder = folders.get()
+    try:
+        with contextlib.nullcontext() if mutation is None else planted(folder, mutation):
+            return run(folder, tests)
+    finally:
+        folders.put(folder)
 
 
 def places(mutation: Mutation) -> int:
