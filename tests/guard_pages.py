@@ -9,6 +9,7 @@ import ctypes
 import mmap
 import sys
 
+import ml_dtypes  # noqa: F401  gives NumPy bfloat16
 import numpy as np
 from oracles import DEFINITIONS, excess
 from strategies import whole_numbers
@@ -27,6 +28,11 @@ TEXTS = (
     "n1 ic5 oc6 i13x11 k1x1",
     "n1 ic1 oc1 i21x20 k5x5 p2",
 )
+DTYPES = {
+    "shifted": ("float32", "float64"),
+    "fourier": ("float32", "float64"),
+    "tiles": ("float32", "bfloat16"),
+}
 _libc = ctypes.CDLL(None, use_errno=True)
 _kept: list[mmap.mmap] = []
 
@@ -49,7 +55,7 @@ def guarded(array: np.ndarray, at_the_start: bool) -> np.ndarray:
 
 def main(algorithm: str) -> None:
     for text in TEXTS:
-        for dtype in ("float32", "float64"):
+        for dtype in DTYPES[algorithm]:
             problem = whole_numbers(parse(text), np.random.default_rng(1), dtype)
             for role in ROLES:
                 plan = choose(role, problem.geometry, dtype, Machine.here(), algorithm)
@@ -61,7 +67,8 @@ def main(algorithm: str) -> None:
                     run = ready(plan)
                     if run is not None and not run(a, b, again):
                         sys.exit(2)
-                    expected = DEFINITIONS[role](*problem.arguments(role), problem.geometry)
+                    wide = (array.astype("float64") for array in problem.arguments(role))
+                    expected = DEFINITIONS[role](*wide, problem.geometry).astype("float32").astype(dtype)
                     if run is not None and not np.array_equal(again, out):
                         sys.exit(3)
                     exact = plan.error_scale == "entry"

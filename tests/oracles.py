@@ -64,7 +64,7 @@ def excess(got: Array, plan: Plan, a: Array, b: Array) -> Array:
         scale = definition.norms(plan.role, a, b, plan.geometry)
     else:
         scale = wide_result(plan, np.abs(a), np.abs(b))
-    allowed = plan.error_bound * np.finfo(plan.dtype).eps * np.broadcast_to(scale, error.shape)
+    allowed = plan.error_bound * eps(plan.dtype) * np.broadcast_to(scale, error.shape)
     with np.errstate(divide="ignore"):
         ratio: Array = np.divide(error, allowed, where=error > 0, out=np.zeros_like(error))
     return ratio
@@ -78,3 +78,7 @@ def wide_result(plan: Plan, a: Array, b: Array) -> Array:
     shape = {"forward": g.output_shape, "input_grad": g.input_shape, "weight_grad": g.weight_shape}[plan.role]
     stride, before, dilation = ([getattr(axis, name) for axis in g.axes] for name in ("stride", "before", "dilation"))
     return tap_by_tap(plan.role, a, b, shape, stride, before, dilation, g.groups, wide=np.result_type(a, b))
+
+
+def eps(dtype: str) -> float:
+    return 2.0**-7 if dtype == "bfloat16" else float(np.finfo(dtype).eps)

@@ -16,14 +16,26 @@ from convgrad.machine import Machine
 PROGRAM = Path(__file__).with_name("guard_pages.py")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forbids pages as Linux does")
-@pytest.mark.skipif(jit.available() is not None, reason=str(jit.available()))
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="forbids pages as Linux does"),
+    pytest.mark.skipif(jit.available() is not None, reason=str(jit.available())),
+]
+
+
 @pytest.mark.parametrize("isa", settings.X86_LEVELS)
 @pytest.mark.parametrize("algorithm", ["shifted", "fourier"])
 def test_no_kernel_reads_or_writes_past_an_array(isa: str, algorithm: str) -> None:
     detected = Machine.here().isa
     if isa not in settings.X86_LEVELS[: settings.X86_LEVELS.index(detected) + 1 if detected != "neon" else 0]:
         pytest.skip(f"this CPU has {detected}, not {isa}")
-    environment = {**os.environ, "CONVGRAD_ISA": isa, "CONVGRAD_NUM_THREADS": "2"}
-    done = subprocess.run([sys.executable, PROGRAM, algorithm], check=False, env=environment)
-    assert done.returncode == 0
+    assert run(algorithm, CONVGRAD_ISA=isa) == 0
+
+
+@pytest.mark.skipif(not Machine.here().amx, reason="this process has no matrix tiles (AMX)")
+def test_tiles_read_and_write_nothing_past_an_array() -> None:
+    assert run("tiles") == 0
+
+
+def run(algorithm: str, **settings: str) -> int:
+    environment = {**os.environ, **settings, "CONVGRAD_NUM_THREADS": "2"}
+    return subprocess.run([sys.executable, PROGRAM, algorithm], check=False, env=environment).returncode

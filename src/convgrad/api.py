@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import integers, samples, spelling, tuned
+from . import bfloat16, integers, samples, spelling, tuned
 from .arguments import (
     Padding,
     PaddingMode,
@@ -73,8 +73,9 @@ def conv(
     out: array of the result's shape and dtype to write into.   algorithm: a name in `print(plan_for(...))`.
     precision: of float32: "highest" (float32's own), or where the CPU has matrix tiles, quicker: "high" (17 bits) or
     "medium" (8 bits, as bfloat16); the plan names its bound. Elsewhere all three are "highest".
-    Returns y: (N, OC, *O) with O = (I + before + after - (K-1)*dilation - 1) // stride + 1, float64 if x or w is,
-    else float32; each entry sums IC/groups * prod(K) products, error bound in `plan_for(...).error_bound`.
+    Returns y: (N, OC, *O) with O = (I + before + after - (K-1)*dilation - 1) // stride + 1, of the dtype in which NumPy
+    promotes x and w (bfloat16, from `ml_dtypes`, is summed in float32 and rounded once); each entry sums
+    IC/groups * prod(K) products, error bound in `plan_for(...).error_bound`.
     Raises GeometryError where the shapes describe no convolution, UnsupportedError for other dtypes.
     Source: `definition.forward`, derived in docs/derivation.md.
 
@@ -189,7 +190,7 @@ def conv_bias_grad(gy: ArrayLike, *, out: Array | None = None) -> Array:
     if dtype.kind in "iu":
         check_range("gy", gy, gy.size // max(1, gy.shape[1]), dtype)
     # one image at a time, so that NumPy's pairwise sum runs along positions and then along images
-    wide = {"f": np.float64, "c": np.complex128}.get(dtype.kind, dtype)
+    wide = np.float64 if dtype.name == bfloat16.DTYPE else {"f": np.float64, "c": np.complex128}.get(dtype.kind, dtype)
     per_image = gy.sum(axis=tuple(range(2, gy.ndim)), dtype=wide)
     gb[...] = np.ascontiguousarray(per_image.T).sum(axis=1)
     return _alike(gb, given)

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import integers
+from . import bfloat16, integers
 from .complexes import REAL
 from .errors import GeometryError, UnsupportedError
 from .foreign import to_numpy
 
 Array = NDArray[Any]
 FLOATS = ("float32", "float64")
-DTYPES = (*FLOATS, *REAL, *integers.DTYPES)
+DTYPES = (*FLOATS, *REAL, bfloat16.DTYPE, *integers.DTYPES)
 _PLAIN = (np.ndarray, list, tuple, float, int)
 _NATIVE = {np.dtype(name) for name in FLOATS}
-_ACCEPTED = "float32, float64, complex64, complex128 or integers of 8 to 64 bits"
+_ACCEPTED = "float32, float64, bfloat16, complex64, complex128 or integers of 8 to 64 bits"
 
 
 def as_array(argument: str, value: ArrayLike) -> Array:
@@ -58,7 +58,11 @@ def common_dtype(*arrays: Array) -> np.dtype[Any]:
         return first
     if all(array.dtype.kind in "iu" for array in arrays):
         return integers.result_dtype(*(array.dtype for array in arrays))
-    return np.result_type(*(array.dtype.newbyteorder("=") for array in arrays))
+    try:
+        return np.result_type(*(array.dtype.newbyteorder("=") for array in arrays))
+    except np.exceptions.DTypePromotionError:
+        names = " and ".join(array.dtype.name for array in arrays)
+        raise UnsupportedError("dtypes", names, "have no common dtype", "arrays of one dtype; .astype(...)") from None
 
 
 def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dict[str, Array]) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 
-from . import assemble, complexes, integers, pieces
+from . import assemble, bfloat16, complexes, integers, pieces
 from .algorithms import ALGORITHMS
 from .complexes import Product
 from .errors import UnsupportedError
@@ -78,8 +78,35 @@ def _choose(role: str, geometry: Geometry, wish: Wish, product: Product | None) 
             _choose_for_one_image(role, one, replace(wish, dtype=dtype, exact=True))[0] for dtype in integers.HOLDS
         )
         return integers.plan(role, geometry, wish.dtype, narrow, wide)
-    plan, _ = _choose_for_one_image(role, one, wish)
+    plan = _of_bfloat16(role, one, wish) if wish.dtype == bfloat16.DTYPE else _choose_for_one_image(role, one, wish)[0]
     return replace(plan, geometry=geometry, operations=2 * geometry.products)
+
+
+def _of_bfloat16(role: str, one: Geometry, wish: Wish) -> Plan:
+    """In float32; or by an algorithm that takes such arrays as they are, where that is quicker."""
+    # eight bits are all that these numbers have, so products of them are exact in any precision
+    wide, seconds = _choose_for_one_image(role, one, replace(wish, dtype=bfloat16.WIDE, precision=PRECISIONS[-1]))
+    plan = replace(bfloat16.plan(role, one, wide), precision=wish.precision)
+    seconds += bfloat16.seconds(one)
+    for candidate in ALGORITHMS if one.is_plain else ():
+        if candidate.bfloat16 is None or wish.algorithm not in (None, candidate.name):
+            continue
+        offer = candidate.bfloat16(role, one, wish.dtype, wish.machine, wish.workspace_limit)
+        if not isinstance(offer, Proposal) or (wish.algorithm is None and offer.seconds > seconds):
+            continue
+        slower = Rejection(wide.algorithm, f"in float32, estimated {seconds / offer.seconds:.3g} times the time")
+        plan = replace(
+            plan,
+            algorithm=candidate.name,
+            parameters=offer.parameters,
+            workspace_bytes=offer.workspace_bytes,
+            error_bound=offer.error_bound,
+            error_scale=offer.error_scale,
+            why="asked for by name" if wish.algorithm else _estimate(2, offer),
+            rejected=() if wish.algorithm else (slower,),
+        )
+        seconds = offer.seconds
+    return plan
 
 
 @functools.lru_cache(maxsize=REMEMBERED)

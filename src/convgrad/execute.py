@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from . import assemble, complexes, integers
+from . import assemble, bfloat16, complexes, integers
 from .algorithms import ALGORITHMS
 from .algorithms.record import Native, Ready
 from .plan import Plan
@@ -17,6 +17,7 @@ Array = NDArray[Any]
 # plans that hold plans
 _COMPOSED: dict[type, Callable[..., None]] = {
     assemble.Assembly: assemble.run,
+    bfloat16.Widened: bfloat16.run,
     complexes.Products: complexes.run,
     integers.Exactly: integers.run,
 }

@@ -12,7 +12,7 @@ from .geometry import Geometry
 from .spelling import spell
 
 # bytes of an entry; integers are counted as the 64 bits in which they meet
-ITEMSIZE = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16, "int64": 8, "uint64": 8}
+ITEMSIZE = {"bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16, "int64": 8, "uint64": 8}
 ROLES = ("forward", "input_grad", "weight_grad")
 PRECISIONS = ("highest", "high", "medium")
 # what an error bound is relative to; norms are Euclidean, over what one entry of the result sums

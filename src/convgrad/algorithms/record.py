@@ -58,3 +58,4 @@ class Algorithm:
     stacked: Callable[[Plan, int], Plan | None] = lambda plan, images: None
     piecewise: Piecewise | None = None  # where the bits of a result do not depend on what else is computed
     native: Callable[[Plan], Native | None] = lambda plan: None  # where calls of compiled programs can be quicker
+    bfloat16: Propose | None = None  # what it offers for arrays of bfloat16; others compute these in float32

@@ -57,6 +57,8 @@ def _drawn(case: Case, place: int, shape: tuple[int, ...]) -> str:
         return f"np.ones({shape}, {dtype!r})"
     if case.data == "real" and case.dtype in ("float16", "bfloat16"):
         return f"(rng.integers(-127, 128, {shape}) / 64).astype({dtype!r})"  # they hold these exactly
+    if case.data == "positive" and case.dtype in ("float16", "bfloat16"):
+        return f"(rng.integers(32, 65, {shape}) / 64).astype({dtype!r})"
     if case.data == "real":
         return f"rng.standard_normal({shape}).astype({dtype!r})"
     if case.data == "positive":

@@ -336,7 +336,7 @@ def declare_gather(kind: str) -> str:
 
 
 def _suffix(kind: str) -> str:
-    short = {"float": "f32", "double": "f64"}
+    short = {"float": "f32", "double": "f64", "i16": "i16", "i32": "i32"}
     if kind in short:
         return short[kind]
     lanes, element = kind[1:-1].split(" x ")

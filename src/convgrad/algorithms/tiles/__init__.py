@@ -27,7 +27,7 @@ from ..shifted import SHIFTED, joined_positions, plain, walked
 from ..shifted.passes import Pass, passes
 from . import data_kernel, filter_kernel, weight_kernel
 from .cost import data_seconds, weight_seconds
-from .instructions import DEPTH, MOST_TERMS, PARTS
+from .instructions import DEPTH, MOST_TERMS
 from .layout import DataLayout, WeightLayout, data_layout, weight_layout, weight_words
 from .runs import (
     DataLaunch,
@@ -39,19 +39,22 @@ from .runs import (
     run_weight,
     weight_blocks,
 )
+from .sources import BFLOAT16, Source, float32
 
 WITHIN_A_TILE = 18  # roundings inside of one instruction: 16 pairs, their sum, the addition
 # of products left out, in eps = 2**-23 of |x| |w|: a part is at most 2**-8 of the one before; and what is flushed
-DROPPED = {6: 1.5, 3: 3 * 2.0**7 + 1, 1: 2.0**16 + 2.0**8}
-REDUCED = {"high": 3, "medium": 1}
+DROPPED = {float32(6): 1.5, float32(3): 3 * 2.0**7 + 1, float32(1): 2.0**16 + 2.0**8}
+REDUCED = {"high": float32(3), "medium": float32(1)}
+# what the last rounding to bfloat16, and sums that are flushed, add to the bound; and float32's eps in bfloat16's
+ROUNDED, EPS_IN_BFLOAT16 = 0.5 + 2.0**-4, 2.0**-16
 MOST_PREPARED = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """The parameters of a plan: products of parts, each pass with its layout, and the plan for other numbers."""
+    """The parameters of a plan: the arrays, each pass with its layout, and the plan for other numbers."""
 
-    products: int
+    source: Source
     walked: Geometry
     steps: tuple[tuple[Pass, DataLayout | WeightLayout], ...]
     otherwise: object  # parameters of `shifted`
@@ -60,24 +63,24 @@ class Tiles:
         panels = self.steps[0][1].panels
         tile = "x".join(map(str, panels.tile))
         count = f"{len(self.steps)} passes, " if len(self.steps) > 1 else ""
-        return f"amx, {self.products} products of bfloat16, {count}tile {tile}, ic {panels.channels_together}"
+        return f"amx, {self.source}, {count}tile {tile}, ic {panels.channels_together}"
 
 
 def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int) -> Proposal | str:
-    return _propose(6, role, geometry, dtype, machine, workspace_limit)
+    return _propose(float32(6), role, geometry, dtype, machine, workspace_limit)
 
 
 def _propose(
-    products: int, role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int
+    source: Source, role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int
 ) -> Proposal | str:
-    if dtype != "float32":
-        return f"{dtype}: its tiles are for float32"
+    if dtype != source.dtype:
+        return f"{dtype}: its tiles are for {source.dtype}"
     if not machine.amx:
         return "this process has no matrix tiles (AMX)"
-    vector = SHIFTED.propose(role, geometry, dtype, machine, workspace_limit)
+    vector = SHIFTED.propose(role, geometry, "float32", machine, workspace_limit)
     if isinstance(vector, str):
         return vector
-    g, parts = walked(geometry), PARTS[products]
+    g, parts, products = walked(geometry), source.parts, source.products
     taps = math.prod(g.kernel_size)
     # a plan without terms is never run
     ic, oc = max(1, g.in_channels_per_group), max(1, g.out_channels_per_group)
@@ -90,7 +93,7 @@ def _propose(
         ranges = most_ranges(g.groups * math.prod(blocks))
         shared = 2 * gradient.entries * g.groups * math.prod(blocks) * ranges if ranges > 1 else 0
         workspace = 4 * (gradient.scratch + shared)
-        seconds = weight_seconds(g, products, walk, gradient, blocks)
+        seconds = weight_seconds(g, source, walk, gradient, blocks)
         chain = products * gradient.panels.together * gradient.run // DEPTH + 3
     else:
         rows, channels = (oc, ic) if role == "forward" else (ic, oc)
@@ -100,13 +103,17 @@ def _propose(
         steps = data
         packed = max(g.groups * weight_words(rows, channels, len(p.places), parts) for p, _ in data)
         workspace = 4 * (packed + max(layout.scratch for _, layout in data))
-        seconds = data_seconds(g, products, data, rows, channels)
+        seconds = data_seconds(g, source, data, rows, channels)
         step = data[0][1].channel_step
         chain = products * step // DEPTH * taps + -(-channels // step)
     if workspace > workspace_limit:
         return f"its panels take {workspace >> 20} MiB, more than the limit of {workspace_limit >> 20} MiB"
-    bound = 0.5 * (chain + WITHIN_A_TILE) + DROPPED[products]
-    parameters = Tiles(products, g, steps, vector.parameters)
+    bound = 0.5 * (chain + WITHIN_A_TILE)
+    if source == BFLOAT16:
+        bound = bound * EPS_IN_BFLOAT16 + ROUNDED
+    else:
+        bound += DROPPED[source]
+    parameters = Tiles(source, g, steps, vector.parameters)
     return Proposal(seconds, workspace, bound, parameters, whole_numbers=False)
 
 
@@ -123,10 +130,10 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
         second = np.ascontiguousarray(second)
     launch = _prepared_for(plan, parameters, first.strides, second.strides, target.strides)
     if isinstance(launch, WeightLaunch):
-        kept = run_weight(launch, _kernel(weight_kernel.NAME, parameters.products).call, first, second, target)
+        kept = run_weight(launch, _kernel(weight_kernel.NAME, parameters.source).call, first, second, target)
         strange = np.zeros(0, np.bool) if kept else None
     else:
-        pack, multiply = (_kernel(name, parameters.products).call for name in (filter_kernel.NAME, data_kernel.NAME))
+        pack, multiply = (_kernel(name, parameters.source).call for name in (filter_kernel.NAME, data_kernel.NAME))
         strange = run_data(launch, (pack, multiply), first, second, target)
     if target is not out and not np.may_share_memory(target, out):
         out[...] = target.reshape(out.shape)
@@ -139,9 +146,13 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
 
 
 def _otherwise(plan: Plan, parameters: Tiles, a: Array, b: Array, out: Array) -> None:
-    """The same by vectors."""
-    g = plan.geometry.with_batch(len(a))
-    SHIFTED.run(replace(plan, geometry=g, algorithm=SHIFTED.name, parameters=parameters.otherwise), a, b, out)
+    """The same by vectors, in float32."""
+    g, wide = plan.geometry.with_batch(len(a)), np.dtype("float32")
+    taken = replace(plan, geometry=g, dtype=wide.name, algorithm=SHIFTED.name, parameters=parameters.otherwise)
+    found = out if out.dtype == wide else np.empty(out.shape, wide)
+    SHIFTED.run(taken, a, b, found)
+    if found is not out:
+        out[...] = found
 
 
 Launches = WeightLaunch | list[DataLaunch]
@@ -175,15 +186,15 @@ def _prepare(
     if role == "weight_grad":
         ((p, layout),) = parameters.steps
         assert isinstance(layout, WeightLayout)
-        return prepare_weight(g, p, layout, a, b, threads)
+        return prepare_weight(g, p, layout, a, b, parameters.source.itemsize, threads)
     steps = tuple((p, layout) for p, layout in parameters.steps if isinstance(layout, DataLayout))
-    return prepare_data(g, steps, role == "input_grad", a, out, threads)
+    return prepare_data(g, steps, role == "input_grad", a, out, parameters.source.itemsize, threads)
 
 
 @functools.cache
-def _kernel(name: str, products: int) -> jit.Kernel:
+def _kernel(name: str, source: Source) -> jit.Kernel:
     (module,) = (one for one in (data_kernel, filter_kernel, weight_kernel) if name == one.NAME)
-    return jit.compile_kernel(name, module.text(products), TILES)
+    return jit.compile_kernel(name, module.text(source), TILES)
 
 
 _ANYWHERE = Piecewise(lambda plan: (1,) * (plan.geometry.rank + 1))
@@ -191,6 +202,7 @@ TILES_ALGORITHM = Algorithm(
     "tiles",
     propose,
     run,
-    reduced={word: functools.partial(_propose, products) for word, products in REDUCED.items()},
+    reduced={word: functools.partial(_propose, source) for word, source in REDUCED.items()},
+    bfloat16=functools.partial(_propose, BFLOAT16),
     piecewise=_ANYWHERE,
 )

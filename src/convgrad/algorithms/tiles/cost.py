@@ -13,6 +13,7 @@ from ..shifted.passes import Pass
 from ..shifted.runs import tiles_along
 from .instructions import DEPTH
 from .layout import STEP, DataLayout, WeightLayout
+from .sources import Source
 
 # additions and multiplications a second, for so many products of parts
 OPERATIONS_PER_SECOND = {6: 3.2e11, 3: 5.5e11, 1: 1.2e12}
@@ -27,7 +28,7 @@ SECONDS_PER_CALL = 15e-6
 
 
 def data_seconds(
-    g: Geometry, products: int, steps: tuple[tuple[Pass, DataLayout], ...], rows: int, channels: int
+    g: Geometry, source: Source, steps: tuple[tuple[Pass, DataLayout], ...], rows: int, channels: int
 ) -> float:
     """Of one image of forward or input gradient, with `rows` and `channels` of each group."""
     total = SECONDS_PER_CALL * len(steps)
@@ -40,14 +41,14 @@ def data_seconds(
         positions = math.prod(layout.panels.tile) if layout.joined else _up(layout.panels.run, STEP // 2)
         operations = 2 * tiles * positions * _up(rows, STEP) * depth * taps
         dense = p.stride[2] == 1
-        total += operations / OPERATIONS_PER_SECOND[products]
+        total += operations / OPERATIONS_PER_SECOND[source.products]
         total += tiles * channels * layout.panels.panel_size * (SPLIT if dense else SPLIT_APART)
         total += g.groups * rows * math.prod(p.output) * (FINISHED if p.step[2] == 1 else FINISHED_APART)
         total += g.groups * _up(rows, STEP) * depth * taps * WEIGHT_PACKED
     return total
 
 
-def weight_seconds(g: Geometry, products: int, p: Pass, layout: WeightLayout, blocks: tuple[int, int]) -> float:
+def weight_seconds(g: Geometry, source: Source, p: Pass, layout: WeightLayout, blocks: tuple[int, int]) -> float:
     """Of one image of the weight gradient, for blocks of rows and of channels of each group."""
     tiles = g.groups * math.prod(tiles_along(p, layout.panels))
     row_blocks, channel_blocks = blocks
@@ -58,7 +59,7 @@ def weight_seconds(g: Geometry, products: int, p: Pass, layout: WeightLayout, bl
     )
     turned = channel_blocks * rows * layout.run * SPLIT_AND_TURNED
     added = entries * FINISHED / layout.panels.together
-    products_of_tile = 2 * layout.run * entries / WEIGHT_OPERATIONS_PER_SECOND[products]
+    products_of_tile = 2 * layout.run * entries / WEIGHT_OPERATIONS_PER_SECOND[source.products]
     return SECONDS_PER_CALL + tiles * (products_of_tile + split + turned + added) + g.groups * entries * WEIGHT_PACKED
 
 

@@ -23,7 +23,6 @@ from .instructions import (
     PARTS,
     SIDE,
     TILE_BYTES,
-    UNSCALE,
     add_products,
     clear_tile,
     configure,
@@ -33,18 +32,19 @@ from .instructions import (
     store_tile,
 )
 from .layout import STEP
-from .pack import STEPS, lanes_apart, pack_pairs, pair_row
+from .pack import STEPS, pack_pairs, pair_row
+from .sources import DECLARATIONS as OF_ARRAYS
+from .sources import Source, lanes_apart
 
 NAME = "convgrad_tiles_data"
 COLUMNS = (2, 1)  # register tiles along positions, largest first
 
 
-def text(products: int) -> str:
-    """The whole module for so many products of parts."""
-    parts = PARTS[products]
-    functions = [_products(products, columns) for columns in COLUMNS]
-    functions += [*(pair_row(parts, kind) for kind in STEPS), pack_pairs(parts), _unpack(), _driver(parts)]
-    head = f"; {NAME}: {products} products\n{CYCLE_COUNTER}{DECLARATIONS}"
+def text(source: Source) -> str:
+    """The whole module for arrays of a source."""
+    functions = [_products(source.products, columns) for columns in COLUMNS]
+    functions += [*(pair_row(source, kind) for kind in STEPS), pack_pairs(source), _unpack(source), _driver(source)]
+    head = f"; {NAME}: {source.dtype}, {source}\n{CYCLE_COUNTER}{DECLARATIONS}{OF_ARRAYS}"
     return "\n".join([head, *(function.text() for function in functions)])
 
 
@@ -87,32 +87,34 @@ def _products(products: int, columns: int) -> Function:
     return f
 
 
-def _unpack() -> Function:
+def _unpack(source: Source) -> Function:
     """Copy `rows` rows of the outputs of one tile of one image from the buffer to where they belong."""
     f = Function("unpack", "ptr record, ptr buffer, ptr y, i64 rows, i64 nd, i64 nh, i64 nw", internal=True)
     r = Record(f, f.arg("record"))
     r.load_all()
-    unscale = f.splat(f.constant(UNSCALE, "float"), FLOATS)
+    element = source.element
     dense = r["y_w"].equals(1)
     apart = lanes_apart(f, r["y_w"])
     with f.loop("row", 0, f.arg("rows")) as row, f.loop("d", 0, f.arg("nd")) as d, f.loop("h", 0, f.arg("nh")) as h:
-        source = row.index * r["run"] + (d.index * r["panel_h"] + h.index) * r["panel_w"]
-        source = f.at(f.arg("buffer"), "float", source)
-        to = f.at(f.arg("y"), "float", row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"])
+        sums = row.index * r["run"] + (d.index * r["panel_h"] + h.index) * r["panel_w"]
+        sums = f.at(f.arg("buffer"), "float", sums)
+        to = f.at(f.arg("y"), element, row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"])
         with f.loop("w", 0, f.arg("nw"), SIDE) as w:
             present = f.first_lanes(f.arg("nw") - w.index, FLOATS)
-            found = f.load_masked(FLOATS, f.at(source, "float", w.index), present) * unscale
+            found = source.unscaled(f, f.load_masked(FLOATS, f.at(sums, "float", w.index), present))
+            found = source.result(f, found)
             with f.when(dense, "dense"):
-                f.store_masked(found, f.at(to, "float", w.index), present)
+                f.store_masked(found, f.at(to, element, w.index), present)
             with f.when(f.value(f"xor i1 {dense.name}, true", "i1"), "apart"):
-                f.scatter(found, f.at(to, "float", w.index * r["y_w"]), apart, present)
+                f.scatter(found, f.at(to, element, w.index * r["y_w"]), apart, present)
     return f
 
 
-def _driver(parts: int) -> Function:
+def _driver(source: Source) -> Function:
     f = Function(NAME, "ptr record")
     r = Record(f, f.arg("record"))
     r.load_all()
+    parts, element, bounds = source.parts, source.element, (source.lowest, source.highest)
     configure(f, r["tile_config"])
     w_block = r["taps"] * (parts * TILE_BYTES)  # bytes of 16 rows x 32 channels
     w_row = (r["channels"] + (DEPTH - 1)) // DEPTH * w_block  # of 16 rows
@@ -137,9 +139,9 @@ def _driver(parts: int) -> Function:
         joined = r["runs_apart"].equals(0)
         runs = f.select(joined, 1, images)
         length = f.select(joined, images * r["panel_size"], length)
-        x = f.at(r["x"], "float", n0 * r["x_n"] + group * r["channels"] * r["x_c"])
+        x = f.at(r["x"], element, n0 * r["x_n"] + group * r["channels"] * r["x_c"])
         y_at = n0 * r["y_n"] + (group * r["rows"] + m0) * r["y_c"]
-        y = f.at(r["y"], "float", y_at + o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"])
+        y = f.at(r["y"], element, y_at + o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"])
         sums = f.at(r["scratch"], "float", r["sums_at"])
         buffers = f.at(r["scratch"], "float", r["buffer_at"])
 
@@ -150,11 +152,11 @@ def _driver(parts: int) -> Function:
                 no_extremes(f, extremes)
                 f.call(
                     "pack_pairs",
-                    *(f.arg("record"), f.at(x, "float", n.index * r["x_n"] + block.index * r["x_c"])),
+                    *(f.arg("record"), f.at(x, element, n.index * r["x_n"] + block.index * r["x_c"])),
                     *(f.at(r["scratch"], "i32", n.index * r["image_panel"]), extremes),
                     *(channels, o["d"], o["h"], o["w"], read["d"], read["h"], read["w"]),
                 )
-                raise_flag_if_strange(f, extremes, f.at(r["flags"], "i64", n0 + n.index))
+                raise_flag_if_strange(f, extremes, bounds, f.at(r["flags"], "i64", n0 + n.index))
             with f.loop("row", 0, rows, STEP) as row:
                 kept = f.select(r["all_channels"].equals(1), 0, row.index)
                 buffer = f.at(buffers, "float", kept * r["run"])
@@ -185,7 +187,7 @@ def _driver(parts: int) -> Function:
                     f.call(
                         "unpack",
                         *(f.arg("record"), f.at(buffer, "float", n.index * r["out_image"])),
-                        f.at(y, "float", n.index * r["y_n"] + row.index * r["y_c"]),
+                        f.at(y, element, n.index * r["y_n"] + row.index * r["y_c"]),
                         *(f.smaller(rows - row.index, STEP), extent["d"], extent["h"], extent["w"]),
                     )
     release(f)

@@ -12,8 +12,6 @@ from .instructions import (
     DECLARATIONS,
     DEPTH,
     FLOATS,
-    PARTS,
-    SCALE,
     SIDE,
     TILE_BYTES,
     load_extremes,
@@ -24,25 +22,26 @@ from .instructions import (
     store_extremes,
 )
 from .layout import STEP
-from .pack import lanes_apart
+from .sources import DECLARATIONS as OF_ARRAYS
+from .sources import Source, lanes_apart
 
 NAME = "convgrad_tiles_filter"
 
 
-def text(products: int) -> str:
-    """The whole module for so many products of parts."""
-    head = f"; {NAME}: {products} products\n{CYCLE_COUNTER}{DECLARATIONS}"
-    return "\n".join([head, _driver(PARTS[products]).text()])
+def text(source: Source) -> str:
+    """The whole module for arrays of a source."""
+    head = f"; {NAME}: {source.dtype}, {source}\n{CYCLE_COUNTER}{DECLARATIONS}{OF_ARRAYS}"
+    return "\n".join([head, _driver(source).text()])
 
 
-def _driver(parts: int) -> Function:
+def _driver(source: Source) -> Function:
     f = Function(NAME, "ptr record")
     r = Record(f, f.arg("record"))
     r.load_all()
+    parts, element = source.parts, source.element
     extremes = f.at(r["scratch"], "i32", r["extremes_at"])
     blocks = (r["channels"] + (DEPTH - 1)) // DEPTH
     row_blocks = (r["rows"] + (STEP - 1)) // STEP * 2
-    scale = f.splat(f.constant(SCALE, "float"), FLOATS)
     apart = lanes_apart(f, r["w_channel"])
     with f.drain(r["counter"], r["items"]) as item:
         group, m0 = item // row_blocks, item % row_blocks * SIDE
@@ -52,19 +51,19 @@ def _driver(parts: int) -> Function:
             channels = f.select(row.index < rows, r["channels"] - block.index * DEPTH, f.i64(0))
             masks = [f.first_lanes(channels - SIDE * half, FLOATS) for half in range(2)]
             at = group * r["w_group"] + (m0 + row.index) * r["w_row"] + block.index * DEPTH * r["w_channel"]
-            source = f.at(r["w"], "float", at)
+            first = f.at(r["w"], element, at)
             to = (item * blocks + block.index) * r["taps"] * (parts * TILE_BYTES) + row.index * 64
             with f.loop("tap", 0, r["taps"], carried=load_extremes(f, extremes)) as tap:
                 place = f.load_index(f.at(r["places"], "i32", tap.index))
                 seen, numbers = tap.carried, []
                 for half, mask in enumerate(masks):
-                    begin = f.at(source, "float", r["w_channel"] * (SIDE * half) + place)
-                    numbers.append(f.gather(FLOATS, begin, apart, mask) * scale)
+                    begin = f.at(first, element, r["w_channel"] * (SIDE * half) + place)
+                    numbers.append(source.gather(f, begin, apart, mask))
                     seen = see(f, seen, numbers[-1])
                 there = f.at(r["y"], "i8", to + tap.index * (parts * TILE_BYTES))
                 for part, halves in enumerate(split_row(f, numbers, parts)):
                     f.store(halves, f.at(there, "i8", part * TILE_BYTES))
                 tap.next = seen
             store_extremes(f, tap.carried, extremes)
-        raise_flag_if_strange(f, extremes, r["flags"])
+        raise_flag_if_strange(f, extremes, (source.lowest, source.highest), r["flags"])
     return f

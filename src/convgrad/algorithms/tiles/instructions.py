@@ -7,17 +7,13 @@ B of bfloat16 (row p, lane n: numbers 2p and 2p + 1 of column n), one instructio
 
 Each number is split into bfloat16 parts, every one the rounded rest of those before. Three parts of 8 bits hold all 24
 of a float32. Of the nine products of parts, `PRODUCTS` keeps those that are not below its rounding.
-
-The unit flushes numbers below 2**-126 to zero. So that no part and no product that matters is one, operands are scaled
-by 2**24, and `LOWEST` and `HIGHEST` bound what they may hold besides zeros: x * y >= 2**-96, of which 2**-126 is
-2**-30, and 2**18 products stay below 2**127.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ...jit.ir import Function, Value, declare_gather, declare_masked
+from ...jit.ir import Function, Value
 from ..record import Array
 
 # (part of A, part of B), ordered so that few tiles are loaded again
@@ -31,31 +27,25 @@ SIDE = 16  # rows of a tile, and its columns of float32
 DEPTH = 32  # bfloat16 in a row
 TILE_BYTES = 1024
 
-SCALE, UNSCALE = 2.0**24, 2.0**-48
-LOWEST, HIGHEST = 2.0**-48, 2.0**54  # of scaled numbers
 MOST_TERMS = 1 << 18
 
 FLOATS, WORDS, HALVES = "<16 x float>", "<16 x i32>", "<32 x i16>"
 
-DECLARATIONS = (
-    "".join(
-        f"declare {line}\n"
-        for line in (
-            "void @llvm.x86.ldtilecfg(ptr)",
-            "void @llvm.x86.tilerelease()",
-            "void @llvm.x86.tilezero(i8 immarg)",
-            "void @llvm.x86.tileloadd64(i8 immarg, ptr, i64)",
-            "void @llvm.x86.tilestored64(i8 immarg, ptr, i64)",
-            "void @llvm.x86.tdpbf16ps(i8 immarg, i8 immarg, i8 immarg)",
-            "<32 x bfloat> @llvm.x86.avx512bf16.cvtne2ps2bf16.512(<16 x float>, <16 x float>)",
-            "<16 x i32> @llvm.umin.v16i32(<16 x i32>, <16 x i32>)",
-            "<16 x i32> @llvm.umax.v16i32(<16 x i32>, <16 x i32>)",
-            "i32 @llvm.vector.reduce.umin.v16i32(<16 x i32>)",
-            "i32 @llvm.vector.reduce.umax.v16i32(<16 x i32>)",
-        )
+DECLARATIONS = "".join(
+    f"declare {line}\n"
+    for line in (
+        "void @llvm.x86.ldtilecfg(ptr)",
+        "void @llvm.x86.tilerelease()",
+        "void @llvm.x86.tilezero(i8 immarg)",
+        "void @llvm.x86.tileloadd64(i8 immarg, ptr, i64)",
+        "void @llvm.x86.tilestored64(i8 immarg, ptr, i64)",
+        "void @llvm.x86.tdpbf16ps(i8 immarg, i8 immarg, i8 immarg)",
+        "<32 x bfloat> @llvm.x86.avx512bf16.cvtne2ps2bf16.512(<16 x float>, <16 x float>)",
+        "<16 x i32> @llvm.umin.v16i32(<16 x i32>, <16 x i32>)",
+        "<16 x i32> @llvm.umax.v16i32(<16 x i32>, <16 x i32>)",
+        "i32 @llvm.vector.reduce.umin.v16i32(<16 x i32>)",
+        "i32 @llvm.vector.reduce.umax.v16i32(<16 x i32>)",
     )
-    + declare_masked(FLOATS)
-    + declare_gather(FLOATS)
 )
 
 
@@ -156,9 +146,9 @@ def split_pairs(f: Function, numbers: list[Value], parts: int) -> list[Value]:
         found.append(pairs)
         if part + 1 < parts:
             words = f.value(f"bitcast {HALVES} {pairs.name} to {WORDS}", WORDS)
-            low = f.value(f"shl {WORDS} {words.name}, {_splat(16)}", WORDS)
-            high = f.value(f"and {WORDS} {words.name}, {_splat(-65536)}", WORDS)
-            even, odd = even - _floats(f, low), odd - _floats(f, high)
+            low = f.value(f"shl {WORDS} {words.name}, {splat_word(16)}", WORDS)
+            high = f.value(f"and {WORDS} {words.name}, {splat_word(-65536)}", WORDS)
+            even, odd = even - floats_of(f, low), odd - floats_of(f, high)
     return found
 
 
@@ -178,14 +168,14 @@ def _half(f: Function, halves: Value, which: int) -> Value:
     order = ", ".join(f"i32 {SIDE * which + k}" for k in range(SIDE))
     some = f.value(f"shufflevector {HALVES} {halves.name}, {HALVES} poison, <16 x i32> <{order}>", "<16 x i16>")
     wide = f.value(f"zext <16 x i16> {some.name} to {WORDS}", WORDS)
-    return _floats(f, f.value(f"shl {WORDS} {wide.name}, {_splat(16)}", WORDS))
+    return floats_of(f, f.value(f"shl {WORDS} {wide.name}, {splat_word(16)}", WORDS))
 
 
-def _floats(f: Function, words: Value) -> Value:
+def floats_of(f: Function, words: Value) -> Value:
     return f.value(f"bitcast {WORDS} {words.name} to {FLOATS}", FLOATS)
 
 
-def _splat(number: int) -> str:
+def splat_word(number: int) -> str:
     return "<" + ", ".join([f"i32 {number}"] * SIDE) + ">"
 
 
@@ -203,27 +193,27 @@ def store_extremes(f: Function, extremes: list[Value], place: Value) -> None:
 
 def no_extremes(f: Function, place: Value) -> None:
     """Nothing seen: the largest magnitude is zero, the smallest of all."""
-    ones = Value(_splat(-1), WORDS, f)
+    ones = Value(splat_word(-1), WORDS, f)
     store_extremes(f, [ones, f.zero(WORDS)], place)
 
 
 def see(f: Function, extremes: list[Value], numbers: Value) -> list[Value]:
     """The extremes with those of a scaled vector: magnitudes compare as their bits do, and zero less one is largest."""
     lowest, highest = extremes
-    magnitude = f.value(f"and {WORDS} {bits(f, numbers).name}, {_splat(0x7FFFFFFF)}", WORDS)
-    less_one = f.value(f"add {WORDS} {magnitude.name}, {_splat(-1)}", WORDS)
+    magnitude = f.value(f"and {WORDS} {bits(f, numbers).name}, {splat_word(0x7FFFFFFF)}", WORDS)
+    less_one = f.value(f"add {WORDS} {magnitude.name}, {splat_word(-1)}", WORDS)
     return [
         f.value(f"call {WORDS} @llvm.umin.v16i32({WORDS} {lowest.name}, {WORDS} {less_one.name})", WORDS),
         f.value(f"call {WORDS} @llvm.umax.v16i32({WORDS} {highest.name}, {WORDS} {magnitude.name})", WORDS),
     ]
 
 
-def raise_flag_if_strange(f: Function, place: Value, flag: Value) -> None:
-    """Set the i64 at `flag` where anything seen lies outside of LOWEST and HIGHEST."""
+def raise_flag_if_strange(f: Function, place: Value, bounds: tuple[float, float], flag: Value) -> None:
+    """Set the i64 at `flag` where a magnitude that was seen lies outside of these bounds."""
     lowest, highest = load_extremes(f, place)
     least = f.value(f"call i32 @llvm.vector.reduce.umin.v16i32({WORDS} {lowest.name})", "i32")
     most = f.value(f"call i32 @llvm.vector.reduce.umax.v16i32({WORDS} {highest.name})", "i32")
-    low, high = (int(np.float32(bound).view(np.uint32)) for bound in (LOWEST, HIGHEST))
+    low, high = (int(np.float32(bound).view(np.uint32)) for bound in bounds)
     too_low = f.compare("ult", least, low - 1)
     too_high = f.compare("ugt", most, high)
     strange = f.value(f"or i1 {too_low.name}, {too_high.name}", "i1")

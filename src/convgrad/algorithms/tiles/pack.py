@@ -9,48 +9,10 @@ from dataclasses import dataclass
 from ...jit.ir import Function, Value
 from ..shifted.data_kernel import ceil_div, clamp
 from ..shifted.record import Record
-from .instructions import (
-    DEPTH,
-    FLOATS,
-    HALVES,
-    SCALE,
-    SIDE,
-    load_extremes,
-    see,
-    split_pairs,
-    split_row,
-    store_extremes,
-)
-
-
-def lanes_apart(f: Function, step: Value) -> Value:
-    """0, step, 2*step, ..."""
-    lanes = f"<{SIDE} x i64>"
-    order = Value("<" + ", ".join(f"i64 {lane}" for lane in range(SIDE)) + ">", lanes, f)
-    return order * f.splat(step, lanes)
-
+from .instructions import DEPTH, HALVES, SIDE, load_extremes, see, split_pairs, split_row, store_extremes
+from .sources import Source
 
 STEPS = {"dense": 1, "second": 2, "apart": None}  # how far apart numbers may lie: a function for each
-
-
-def _scaled(f: Function, source: Value, step: Value | int, present: Value | None) -> Value:
-    """16 numbers `step` apart, the first `present` or all, scaled."""
-    if isinstance(step, Value):
-        assert present is not None
-        found = f.gather(FLOATS, source, lanes_apart(f, step), f.first_lanes(present, FLOATS))
-    elif step == 1:
-        found = _loaded(f, source, present)
-    else:  # every second of two vectors
-        found = f.shuffle(
-            _loaded(f, source, None if present is None else present * 2 - 1),
-            _loaded(f, f.at(source, "float", SIDE), None if present is None else present * 2 - (SIDE + 1)),
-            range(0, 2 * SIDE, 2),
-        )
-    return found * f.splat(f.constant(SCALE, "float"), FLOATS)
-
-
-def _loaded(f: Function, source: Value, present: Value | None) -> Value:
-    return f.load(FLOATS, source) if present is None else f.load_masked(FLOATS, source, f.first_lanes(present, FLOATS))
 
 
 def _row(name: str, sources: str, kind: str) -> tuple[Function, Value | int]:
@@ -69,21 +31,21 @@ def _clear(f: Function, label: str, begin: Value | int, end: Value, step: int, e
             f.store(f.zero(HALVES), f.at(to, element, f.arg("part_pitch") * part if part else 0))
 
 
-def pair_row(parts: int, kind: str) -> Function:
+def pair_row(source: Source, kind: str) -> Function:
     """One row of a panel: `width` words, each a pair of channels at a position, in every part.
 
     Lanes [begin, end) come from `even` and `odd`, read `step` apart, [begin, both) from both of them; the others are
     zeros. It writes whole vectors: what stands behind the row is written later.
     """
     f, step = _row("pair_row", "ptr even, ptr odd, i64 both", kind)
-    begin, end, both = f.arg("begin"), f.arg("end"), f.arg("both")
+    begin, end, both, parts = f.arg("begin"), f.arg("end"), f.arg("both"), source.parts
     _clear(f, "before", 0, begin, SIDE, "i32", parts)
 
     def split(j: Value, masked: bool, extremes: list[Value]) -> list[Value]:
         numbers = []
         for name, last in (("even", end), ("odd", both)):
             present = last - j if masked else None
-            numbers.append(_scaled(f, f.at(f.arg(name), "float", (j - begin) * step), step, present))
+            numbers.append(source.load(f, f.at(f.arg(name), source.element, (j - begin) * step), step, present))
             extremes = see(f, extremes, numbers[-1])
         to = f.at(f.arg("to"), "i32", j)
         for part, pairs in enumerate(split_pairs(f, numbers, parts)):
@@ -146,37 +108,37 @@ def _call_row(f: Function, name: str, step: Value, *arguments: Value) -> None:
         others = others & f.value(f"xor i1 {this.name}, true", "i1")
 
 
-def pack_pairs(parts: int) -> Function:
+def pack_pairs(source: Source) -> Function:
     """What one tile of one image reads: blocks of 32 channels x parts x 16 pairs x phases x rows, padding as zeros."""
     f = Function("pack_pairs", f"ptr record, ptr x, ptr panel, ptr extremes, i64 channels, {_TILE}", internal=True)
     r = Record(f, f.arg("record"))
     r.load_all()
-    part_pitch = r["pair_pitch"] * SIDE
+    part_pitch, parts, element = r["pair_pitch"] * SIDE, source.parts, source.element
     pairs = (f.arg("channels") + (DEPTH - 1)) // DEPTH * SIDE
     with f.loop("pair", 0, pairs) as pair, lines(f, r) as line:
         even = pair.index * 2
         end, both = (f.select(line.inside & (c < f.arg("channels")), line.high, line.low) for c in (even, even + 1))
         row = pair.index // SIDE * (part_pitch * parts) + pair.index % SIDE * r["pair_pitch"]
-        source = f.at(f.arg("x"), "float", even * r["x_c"] + line.source)
+        from_even = f.at(f.arg("x"), element, even * r["x_c"] + line.source)
         _call_row(
             *(f, "pair_row", r["stride_w"] * r["x_w"], f.at(f.arg("panel"), "i32", row + line.place)),
-            *(source, f.at(source, "float", r["x_c"]), both),
+            *(from_even, f.at(from_even, element, r["x_c"]), both),
             *(f.arg("extremes"), part_pitch, f.arg("nw"), line.low, end),
         )
     return f
 
 
-def half_row(parts: int, kind: str) -> Function:
+def half_row(source: Source, kind: str) -> Function:
     """One row of a panel of halves: `width` numbers of one channel in every part, lanes outside [begin, end) zeros."""
     f, step = _row("half_row", "ptr from", kind)
-    begin, end = f.arg("begin"), f.arg("end")
+    begin, end, parts = f.arg("begin"), f.arg("end"), source.parts
     _clear(f, "before", 0, begin, DEPTH, "i16", parts)
 
     def split(j: Value, masked: bool, extremes: list[Value]) -> list[Value]:
         numbers = []
         for first in (j, j + SIDE):
             present = end - first if masked else None
-            numbers.append(_scaled(f, f.at(f.arg("from"), "float", (first - begin) * step), step, present))
+            numbers.append(source.load(f, f.at(f.arg("from"), source.element, (first - begin) * step), step, present))
             extremes = see(f, extremes, numbers[-1])
         to = f.at(f.arg("to"), "i16", j)
         for part, halves in enumerate(split_row(f, numbers, parts)):
@@ -195,7 +157,7 @@ def half_row(parts: int, kind: str) -> Function:
     return f
 
 
-def turn_panel(parts: int) -> Function:
+def turn_panel(source: Source) -> Function:
     """What one tile of one image reads: parts x parities x blocks of 16 channels x pairs of positions x channels.
 
     16 channels at a time become rows of halves, with padding and what stands behind them as zeros, and these are
@@ -206,7 +168,7 @@ def turn_panel(parts: int) -> Function:
     )
     r = Record(f, f.arg("record"))
     r.load_all()
-    temp_part = r["temp_pitch"] * SIDE
+    temp_part, parts = r["temp_pitch"] * SIDE, source.parts
     with f.loop("block", 0, r["channels_together"], SIDE) as block:
         with f.loop("channel", 0, SIDE) as channel:
             row = f.at(f.arg("temp"), "i16", channel.index * r["temp_pitch"])
@@ -219,7 +181,7 @@ def turn_panel(parts: int) -> Function:
             with lines(f, r) as line:
                 _call_row(
                     *(f, "half_row", r["stride_w"] * r["x_w"], f.at(row, "i16", line.place)),
-                    f.at(f.arg("x"), "float", at * r["x_c"] + line.source),
+                    f.at(f.arg("x"), source.element, at * r["x_c"] + line.source),
                     *(f.arg("extremes"), temp_part, f.arg("nw"), line.low),
                     f.select(line.inside & (at < f.arg("channels")), line.high, line.low),
                 )
@@ -237,7 +199,7 @@ def turn_panel(parts: int) -> Function:
     return f
 
 
-def gradient_rows(parts: int) -> Function:
+def gradient_rows(source: Source) -> Function:
     """One tile of one image of gy: parts x rows of halves at the positions of the panel, zeros between."""
     f = Function(
         "gradient_rows",
@@ -253,7 +215,7 @@ def gradient_rows(parts: int) -> Function:
     flat = flat & (f.arg("nd").equals(1) | deep)
     nd, nh = (f.select(flat, 1, f.arg(name)) for name in ("nd", "nh"))
     nw = f.select(flat, plane * f.arg("nd"), f.arg("nw"))
-    part_pitch = r["gy_part"] * 2
+    part_pitch, parts = r["gy_part"] * 2, source.parts
     with f.loop("row", 0, r["rows_together"]) as row:
         to = f.at(f.arg("to"), "i16", row.index * r["gy_pitch"])
         with f.loop("clear", 0, r["run"], DEPTH) as q:
@@ -261,11 +223,11 @@ def gradient_rows(parts: int) -> Function:
                 f.store(f.zero(HALVES), f.at(to, "i16", part_pitch * part + q.index if part else q.index))
         present = row.index < f.arg("rows")
         with f.loop("d", 0, f.select(present, nd, f.i64(0))) as d, f.loop("h", 0, nh) as h:
-            source = row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"]
+            at = row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"]
             _call_row(
                 *(f, "half_row", r["y_w"]),
                 f.at(to, "i16", (d.index * r["panel_h"] + h.index) * r["panel_w"]),
-                f.at(f.arg("gy"), "float", source),
+                f.at(f.arg("gy"), source.element, at),
                 *(f.arg("extremes"), part_pitch, nw, f.i64(0), nw),
             )
     return f

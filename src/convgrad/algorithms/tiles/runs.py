@@ -40,6 +40,7 @@ def prepare_data(
     transposed: bool,
     source: Strides,
     target: Strides,
+    itemsize: int,
     threads: int,
 ) -> list[DataLaunch]:
     """forward, or input_grad (transposed: rows are input channels), for arrays with these byte strides."""
@@ -56,7 +57,7 @@ def prepare_data(
             continue
         walked = (*target[:2], *(stride * s for stride, s in zip(target[2:], step, strict=True)))
         panels = layout.panels
-        fields = common_fields(g, p, panels, source, walked, itemsize=4)
+        fields = common_fields(g, p, panels, source, walked, itemsize)
         alone = g.groups * math.prod(tiles_along(p, panels))
         together, splits = _shares(g.batch, alone, panels.together, rows, layout, threads)
         rows_together = -(-rows // (splits * STEP)) * STEP
@@ -145,7 +146,7 @@ class WeightLaunch:
 
 
 def prepare_weight(
-    g: Geometry, p: Pass, layout: WeightLayout, gradient: Strides, source: Strides, threads: int
+    g: Geometry, p: Pass, layout: WeightLayout, gradient: Strides, source: Strides, itemsize: int, threads: int
 ) -> WeightLaunch:
     """weight_grad, for gy and x with these byte strides."""
     rows, channels, taps = g.out_channels_per_group, g.in_channels_per_group, len(p.offsets)
@@ -154,7 +155,7 @@ def prepare_weight(
     blocks = g.groups * row_blocks * channel_blocks
     pieces = -(-g.batch // panels.together) * math.prod(tiles_along(p, panels))
     ranges = min(most_ranges(blocks), pieces)
-    fields = common_fields(g, p, panels, source, gradient, itemsize=4) | {
+    fields = common_fields(g, p, panels, source, gradient, itemsize) | {
         "items": blocks * ranges,
         "rows": rows,
         "channels": channels,
@@ -185,7 +186,8 @@ def _pair_row(shift: int, layout: WeightLayout) -> int:
 def run_weight(weight: WeightLaunch, kernel: Kernel, gy: Array, x: Array, gw: Array) -> bool:
     """Fill `gw`; whether gy and x hold only numbers that tiles keep."""
     target = gw if gw.flags.c_contiguous else np.empty(gw.shape, gw.dtype)
-    totals, done, strange = np.empty(weight.totals, gw.dtype), np.zeros(weight.blocks, np.int64), np.zeros(1, np.int64)
+    totals = np.empty(weight.totals, np.float32)
+    done, strange = np.zeros(weight.blocks, np.int64), np.zeros(1, np.int64)
     weight.launch.fire(kernel, x=x, y=gy, w=target, totals=totals, done=done, flags=strange)
     if target is not gw:
         gw[...] = target

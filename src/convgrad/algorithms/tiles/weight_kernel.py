@@ -22,10 +22,8 @@ from .instructions import (
     DECLARATIONS,
     DEPTH,
     FLOATS,
-    PARTS,
     SIDE,
     TILE_BYTES,
-    UNSCALE,
     add_products,
     clear_tile,
     configure,
@@ -36,19 +34,20 @@ from .instructions import (
     store_tile,
 )
 from .layout import STEP
-from .pack import STEPS, gradient_rows, half_row, lanes_apart, turn_panel
+from .pack import STEPS, gradient_rows, half_row, turn_panel
+from .sources import DECLARATIONS as OF_ARRAYS
+from .sources import Source, lanes_apart
 
 NAME = "convgrad_tiles_weight"
 CHUNK = 128
 
 
-def text(products: int) -> str:
-    """The whole module for so many products of parts."""
-    parts = PARTS[products]
-    functions = [_products(products), _add_sums(), _settle(), turn("float", SIDE)]
-    functions += [*(half_row(parts, kind) for kind in STEPS), turn_panel(parts), gradient_rows(parts)]
-    functions += [_driver(parts)]
-    head = f"; {NAME}: {products} products\n{CYCLE_COUNTER}{DECLARATIONS}"
+def text(source: Source) -> str:
+    """The whole module for arrays of a source."""
+    functions = [_products(source.products), _add_sums(source), _settle(source), turn("float", SIDE)]
+    functions += [*(half_row(source, kind) for kind in STEPS), turn_panel(source), gradient_rows(source)]
+    functions += [_driver(source)]
+    head = f"; {NAME}: {source.dtype}, {source}\n{CYCLE_COUNTER}{DECLARATIONS}{OF_ARRAYS}"
     return "\n".join([head, *(function.text() for function in functions)])
 
 
@@ -81,12 +80,12 @@ def _products(products: int) -> Function:
     return f
 
 
-def _add_sums() -> Function:
+def _add_sums(source: Source) -> Function:
     """Add sums to their compensated totals, their scale taken back; `first` finds these empty."""
     f = Function("add_sums", "ptr sums, ptr totals, ptr lost, i64 entries, i1 first", internal=True)
-    unscale, zero = f.splat(f.constant(UNSCALE, "float"), FLOATS), f.zero(FLOATS)
+    zero = f.zero(FLOATS)
     with f.loop("vector", 0, f.arg("entries"), SIDE) as vector:
-        found = f.load(FLOATS, f.at(f.arg("sums"), "float", vector.index)) * unscale
+        found = source.unscaled(f, f.load(FLOATS, f.at(f.arg("sums"), "float", vector.index)))
         at, lost_at = (f.at(f.arg(name), "float", vector.index) for name in ("totals", "lost"))
         total, lost = (f.select(f.arg("first"), zero, f.load(FLOATS, address)) for address in (at, lost_at))
         total, lost = add_compensated(total, lost, found)
@@ -95,7 +94,7 @@ def _add_sums() -> Function:
     return f
 
 
-def _settle() -> Function:
+def _settle(source: Source) -> Function:
     """Add the totals of all ranges in order; write them to rows of gw, where the taps of a channel lie together."""
     f = Function("settle", "ptr record, ptr totals, ptr gw, i64 entries, i64 rows, i64 channels", internal=True)
     r = Record(f, f.arg("record"))
@@ -110,16 +109,18 @@ def _settle() -> Function:
                 total, lost = add_compensated(part.carried[0], part.carried[1], f.load(FLOATS, at))
                 part.next = [total, lost + f.load(FLOATS, f.at(at, "float", f.arg("entries")))]
             total, lost = part.carried
-            to = f.at(f.arg("gw"), "float", row.index * r["w_row"] + channel.index * r["taps"] + tap.index)
-            f.scatter(total + lost, to, apart, f.first_lanes(f.arg("channels") - channel.index, FLOATS))
+            to = f.at(f.arg("gw"), source.element, row.index * r["w_row"] + channel.index * r["taps"] + tap.index)
+            present = f.first_lanes(f.arg("channels") - channel.index, FLOATS)
+            f.scatter(source.result(f, total + lost), to, apart, present)
     return f
 
 
-def _driver(parts: int) -> Function:
+def _driver(source: Source) -> Function:
     f = Function(NAME, "ptr record")
     r = Record(f, f.arg("record"))
     r.load_all()
     configure(f, r["tile_config"])
+    element = source.element
     extremes = f.at(r["scratch"], "i32", r["extremes_at"])
     no_extremes(f, extremes)
     with f.drain(r["counter"], r["items"]) as item:
@@ -130,9 +131,9 @@ def _driver(parts: int) -> Function:
         group = block // (r["channel_blocks"] * r["row_blocks"])
         channels = f.smaller(r["channels"] - c0, r["channels_together"])
         rows = f.smaller(r["rows"] - m0, r["rows_together"])
-        x = f.at(r["x"], "float", (group * r["channels"] + c0) * r["x_c"])
-        gy = f.at(r["y"], "float", (group * r["rows"] + m0) * r["y_c"])
-        gw = f.at(r["w"], "float", (group * r["rows"] + m0) * r["w_row"] + c0 * r["taps"])
+        x = f.at(r["x"], element, (group * r["channels"] + c0) * r["x_c"])
+        gy = f.at(r["y"], element, (group * r["rows"] + m0) * r["y_c"])
+        gw = f.at(r["w"], element, (group * r["rows"] + m0) * r["w_row"] + c0 * r["taps"])
 
         packed_gy = f.at(r["scratch"], "i32", r["gy_at"])
         temp = f.at(r["scratch"], "float", r["temp_at"])
@@ -161,14 +162,14 @@ def _driver(parts: int) -> Function:
             with f.loop("pack_image", 0, images) as n:
                 f.call(
                     "turn_panel",
-                    *(f.arg("record"), f.at(x, "float", (n0 + n.index) * r["x_n"])),
+                    *(f.arg("record"), f.at(x, element, (n0 + n.index) * r["x_n"])),
                     *(f.at(r["scratch"], "i32", n.index * r["image_panel"]), temp, extremes, channels),
                     # whole panels, also for tiles at the edge: a stale NaN would survive its product with zero
                     *(o["d"], o["h"], o["w"], r["panel_d"], r["panel_h"], r["panel_w"]),
                 )
                 f.call(
                     "gradient_rows",
-                    *(f.arg("record"), f.at(gy, "float", (n0 + n.index) * r["y_n"] + offset)),
+                    *(f.arg("record"), f.at(gy, element, (n0 + n.index) * r["y_n"] + offset)),
                     *(f.at(packed_gy, "i32", n.index * r["gy_image"]), extremes),
                     *(rows, extent["d"], extent["h"], extent["w"]),
                 )
@@ -196,6 +197,6 @@ def _driver(parts: int) -> Function:
         finished = f.add_atomically(f.at(r["done"], "i64", block), 1)
         with f.when(finished.equals(r["ranges"] - 1), "last"):
             f.call("settle", *(f.arg("record"), of_block, gw, entries, rows, channels))
-    raise_flag_if_strange(f, extremes, r["flags"])
+    raise_flag_if_strange(f, extremes, (source.lowest, source.highest), r["flags"])
     release(f)
     return f

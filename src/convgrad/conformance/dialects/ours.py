@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 from ... import settings
 from ...algorithms import ALGORITHMS
@@ -25,7 +26,9 @@ def _call(case: Case) -> list[str]:
         "input_grad": ("conv_input_grad", f"input_size={g.input_size}, "),
         "weight_grad": ("conv_weight_grad", f"kernel_size={g.kernel_size}, "),
     }[case.role]
-    return [f"result = convgrad.{name}({', '.join(case.operands)}, {size}{options})"]
+    cast, back = (".astype('bfloat16')", ".astype('float32')") if case.dtype == "bfloat16" else ("", "")
+    first, second = (f"{operand}{cast}" for operand in case.operands)
+    return [f"result = convgrad.{name}({first}, {second}, {size}{options}){back}"]
 
 
 def _plan(case: Case) -> Plan | None:
@@ -47,10 +50,12 @@ def _error_bound(case: Case) -> float:
     return plan.error_bound if plan is not None else 0.0
 
 
+NARROW = ("bfloat16",) if find_spec("ml_dtypes") else ()
 DIALECT = Dialect(
     name="ours",
     capabilities=Capabilities(
         ranks=(1, 2, 3, 4),
+        dtypes=("float32", "float64", *NARROW),
         empty=True,
         layouts=LAYOUTS,
         threads=(1, 2, 3, 5),
@@ -58,7 +63,7 @@ DIALECT = Dialect(
         transforms=frozenset({"fourier"}),
         promises=frozenset(PROMISES),
     ),
-    imports=("import os", "import convgrad"),
+    imports=("import os", "import convgrad", *(f"import ml_dtypes  # {name}" for name in NARROW)),
     call=_call,
     set_threads=lambda count: f"os.environ['CONVGRAD_NUM_THREADS'] = '{count}'",
     libraries=("convgrad", "llvmlite"),
