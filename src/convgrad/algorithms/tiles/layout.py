@@ -14,7 +14,8 @@ from .instructions import DEPTH, SIDE
 
 # bytes: panels of all channels of a tile, and the weights of 32 rows, share the second-level cache
 PANEL_BYTES = 1 << 20
-WEIGHT_BYTES = 128 << 10
+# for so many parts: three keep sums short, one leaves room in the first-level cache
+WEIGHT_BYTES = {3: 128 << 10, 2: 256 << 10, 1: 37 << 10}
 BUFFER_BYTES = 512 << 10
 FEWEST_POSITIONS, MOST_POSITIONS = 256, 1024
 # of the weight gradient: positions between two additions to the totals; these, panel and gy of a block share that cache
@@ -85,7 +86,7 @@ def data_layout(p: Pass, rows: int, channels: int, parts: int) -> DataLayout:
     return DataLayout(
         panels=replace(panels, channels_together=together),
         parts=parts,
-        channel_step=min(together, max(DEPTH, WEIGHT_BYTES // (STEP * each * taps) // DEPTH * DEPTH)),
+        channel_step=min(together, max(DEPTH, WEIGHT_BYTES[parts] // (STEP * each * taps) // DEPTH * DEPTH)),
         pair_pitch=pair_pitch,
         joined=joined,
         run=run,
