@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,25 @@ def test_whole_numbers_give_the_definition_bit_for_bit(role: str, algorithm: str
     if plan is not None:
         expected = DEFINITIONS[role](*problem.arguments(role), problem.geometry)
         assert_same(computed(plan, problem), expected)
+
+
+@every_role
+@direct_algorithms
+@given(problem=problems())
+def test_memory_that_held_nan_shows_nowhere(role: str, algorithm: str, problem: Problem) -> None:
+    plan, real = planned(role, problem.geometry, problem.x.dtype.name, algorithm), np.empty
+
+    def held_nan(shape: tuple[int, ...], dtype: Any = float) -> np.ndarray:
+        array = real(shape, dtype)
+        array.reshape(-1).view(np.uint8)[:] = 255
+        return array
+
+    if plan is not None:
+        expected = DEFINITIONS[role](*problem.arguments(role), problem.geometry)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(np, "empty", held_nan)
+            got = computed(plan, problem)
+        assert_same(got, expected)
 
 
 @every_role

@@ -14,8 +14,12 @@ from oracles import DEFINITIONS, Problem, assert_same
 from strategies import whole_numbers
 
 import convgrad as cg
+from convgrad import threads as pool
 from convgrad.choose import choose
 from convgrad.execute import execute
+from convgrad.jit import compile as jit
+from convgrad.jit.ir import CYCLE_COUNTER, Function
+from convgrad.jit.targets import target_of
 from convgrad.machine import Machine
 from convgrad.plan import ROLES
 from convgrad.spelling import parse
@@ -52,6 +56,22 @@ def test_any_number_of_threads_gives_the_same_bits(
         results.append(execute(plan, *problem.arguments(role), out))
     for result in results[1:]:
         assert_same(result, results[0])
+
+
+@pytest.mark.skipif(jit.available() is not None, reason=str(jit.available()))
+def test_every_item_is_drawn_once() -> None:
+    f = Function("count_items", "ptr record")
+    counter, counts = (f.load("ptr", f.at(f.arg("record"), "ptr", k)) for k in range(2))
+    with f.drain(counter, f.load("i64", f.at(f.arg("record"), "i64", 2))) as item:
+        place = f.at(counts, "i8", item)
+        f.store(f.load("i8", place) + 1, place)
+    text = f"{CYCLE_COUNTER}{f.text()}"
+    kernel = jit.compile_kernel("count_items", text, target_of(Machine.here().isa)).call
+    items = 10_000_000
+    drawn, counts_of = np.zeros(1, np.int64), np.zeros(items + 100, np.int8)
+    record = np.array([drawn.ctypes.data, counts_of.ctypes.data, items])
+    pool.run(kernel, [record.ctypes.data] * 4, lambda: drawn[0] < items, lambda: None)
+    assert (counts_of[:items] == 1).all() and not counts_of[items:].any()
 
 
 def test_threads_do_change_who_computes() -> None:

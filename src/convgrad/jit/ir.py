@@ -349,7 +349,7 @@ def _is_float(kind: str) -> bool:
 
 def _align(kind: str) -> int:
     element = kind[1:-1].split(" x ")[1] if kind.startswith("<") else kind
-    return {"float": 4, "double": 8, "ptr": 8, "i64": 8, "i32": 4, "i16": 2}[element]
+    return {"float": 4, "double": 8, "ptr": 8, "i64": 8, "i32": 4, "i16": 2, "i8": 1}[element]
 
 
 def _float_text(number: float, kind: str) -> str:
