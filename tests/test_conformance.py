@@ -32,6 +32,7 @@ from convgrad.conformance.script import LAYOUT_LINES, namespace, reproduction
 from convgrad.conformance.shrink import cost, shrink
 from convgrad.errors import InputError
 from convgrad.geometry import Axis
+from convgrad.machine import Machine
 from convgrad.plan import ROLES
 from convgrad.spelling import parse, spell
 
@@ -156,6 +157,14 @@ def test_ours_passes_in_every_algorithm_and_on_a_lower_instruction_set() -> None
     report = kit.check("ours", most_cases=250, seed=3, wishes=Wishes(isas=("", "generic")), measured=False)
     assert report.ok, text(report)
     assert {algorithm for algorithm, _, _ in report.by_program} >= {"im2col", "taps"}
+
+
+@pytest.mark.skipif(not Machine.here().amx, reason="this process has no matrix tiles (AMX)")
+def test_every_instruction_set_of_the_cpu_includes_its_matrix_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--isa", "all", "--algorithms", "tiles", "--dtypes", "float32,bfloat16", "--cases", "60", "--seed", "1"]
+    assert main(["check", "--backend", "ours", *asked]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  tiles")]
+    assert {(isa, dtype) for _, isa, dtype, _ in lines} == {("amx", "float32"), ("amx", "bfloat16")}
 
 
 # ---- cases

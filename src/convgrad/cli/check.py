@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--isa",
         type=_words,
         metavar="NAME,...",
-        help="instruction sets, as avx2,sse2; all: every one of this CPU",
+        help="instruction sets, as avx2,sse2, and amx; all: every one of this CPU",
     )
     parser.add_argument("--save", metavar="DIR", help="keep every finding there: a case, and a script that shows it")
     parser.add_argument("--replay", metavar="PATH", help="try saved cases again, and no others")
@@ -104,7 +104,9 @@ def _wishes(backend: str, args: argparse.Namespace) -> Wishes:
     from ..settings import levels_of
 
     dialect = dialects.find(backend)
-    here = tuple(isa for isa in levels_of(Machine.here().isa) if isa in dialect.environments)
+    machine = Machine.here()
+    levels = (*levels_of(machine.isa), *(["amx"] if machine.amx else []))
+    here = tuple(isa for isa in levels if isa in dialect.environments)
     isas = here if args.isa == ("all",) else args.isa
     offered = {
         "roles": dialect.capabilities.roles,

@@ -33,7 +33,8 @@ def _call(case: Case) -> list[str]:
 
 def _plan(case: Case) -> Plan | None:
     here = Machine.here()
-    there = replace(here, isa=case.isa or here.isa, amx=here.amx and not case.isa)
+    own = case.isa in ("", TILES)
+    there = replace(here, isa=here.isa if own else case.isa, amx=here.amx and own)
     try:
         return choose(case.role, case.geometry, case.dtype, there, case.algorithm or None)
     except UnsupportedError:
@@ -50,6 +51,7 @@ def _error_bound(case: Case) -> float:
     return plan.error_bound if plan is not None else 0.0
 
 
+TILES = "amx"  # all that the machine has; a level that is asked for leaves the matrix unit out
 NARROW = ("bfloat16",) if find_spec("ml_dtypes") else ()
 DIALECT = Dialect(
     name="ours",
@@ -67,7 +69,7 @@ DIALECT = Dialect(
     call=_call,
     set_threads=lambda count: f"os.environ['CONVGRAD_NUM_THREADS'] = '{count}'",
     libraries=("convgrad", "llvmlite"),
-    environments={isa: {"CONVGRAD_ISA": isa} for isa in (*settings.X86_LEVELS, "neon")},
+    environments={TILES: {}} | {isa: {"CONVGRAD_ISA": isa} for isa in (*settings.X86_LEVELS, "neon")},
     algorithm_of=_algorithm_of,
     error_bound=_error_bound,
 )
