@@ -257,6 +257,8 @@ def test_the_plan_of_the_whole_goes_to_every_piece() -> None:
     whole = whole_plan("forward", spelling.parse("ic3 oc8 i900x900 k3x3 p1"), "float32", "im2col")
     piece = piece_plan(whole, spelling.parse("ic3 oc8 i30x30 k3x3 p1"))
     assert piece.parameters == whole.parameters and piece.algorithm == "im2col"
+    whole = whole_plan("forward", spelling.parse("i512x512 k31x31"), "float32", "shifted")
+    assert piece_plan(whole, spelling.parse("i300x300 k31x31")).algorithm == "shifted"  # and no transforms
 
 
 def test_large_kernels_are_not_transformed_because_pieces_would_have_other_bits() -> None:

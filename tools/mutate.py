@@ -54,6 +54,7 @@ FIRST = {
     "dask": ["dask"],
     "dask/disk": ["dask_disk", "dask_cluster"],
     "execute": ["api"],
+    "folding": ["torch", "jax"],
     "gram": ["operators"],
     "jit/cache": ["jit_cache"],
     "jit/ir": ["algorithms"],
