@@ -274,6 +274,23 @@ def test_programs_on_many_threads_keep_apart() -> None:
                 assert_equal(found, right)
 
 
+@pytest.mark.skipif(not native.available(), reason="kernels are called from Python here")
+def test_a_native_call_while_another_is_under_way_goes_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w = draw(1, 2, 50, dtype="float32"), draw(2, 2, 3, dtype="float32")
+    step, in_python = jax.jit(lambda x: cj.conv(x, w)), []
+    expected = np.asarray(step(x))
+    real = handlers.execute
+    monkeypatch.setattr(handlers, "execute", lambda *arguments: in_python.append(1) or real(*arguments))
+    step(x).block_until_ready()
+    assert not in_python
+    native._lock()[0] = 1
+    try:
+        assert_equal(np.asarray(step(x)), expected)
+    finally:
+        native._lock()[0] = 0
+    assert in_python
+
+
 def test_names_of_problems_are_the_same_in_every_process() -> None:
     script = (
         "import numpy as np; from convgrad import spelling; from convgrad.jax import handlers;"
