@@ -48,7 +48,7 @@ FIRST = {
     "algorithms/shifted/passes": ["shifted"],
     "algorithms/tiles": ["tiles"],
     "arguments": ["api"],
-    "assemble": ["boundary"],
+    "assemble": ["pieces"],
     "autograd": ["autograd"],
     "autograd/convolve": ["autograd_convolve"],
     "dask": ["dask"],
