@@ -378,12 +378,12 @@ REFUSED = [
 UNSUPPORTED = [
     (
         lambda: cg.conv(X.astype(bool), W),
-        "x.dtype = 'bool': no kernel computes it; accepted: float32, float64, complex64, complex128 "
+        "x.dtype = 'bool': no kernel computes it; accepted: float32, float64, bfloat16, complex64, complex128 "
         "or integers of 8 to 64 bits, as from x.astype('float64')",
     ),
     (
         lambda: cg.conv(X, W.astype("float16")),
-        "w.dtype = 'float16': no kernel computes it; accepted: float32, float64, complex64, complex128 "
+        "w.dtype = 'float16': no kernel computes it; accepted: float32, float64, bfloat16, complex64, complex128 "
         "or integers of 8 to 64 bits, as from w.astype('float64')",
     ),
     (lambda: cg.conv(X, W, out=[0, 0, 0]), "out = 'list': is no array to write into; accepted: a NumPy array, or None"),
@@ -406,12 +406,12 @@ UNSUPPORTED = [
     ),
     (
         lambda: cg.plan_for("forward", "i5 k3", dtype="bool"),
-        "dtype = 'bool': no kernel computes it; accepted: float32, float64, complex64, complex128 "
+        "dtype = 'bool': no kernel computes it; accepted: float32, float64, bfloat16, complex64, complex128 "
         "or integers of 8 to 64 bits",
     ),
     (
         lambda: cg.plan_for("forward", "i5 k3", dtype="bogus"),
-        "dtype = 'bogus': no kernel computes it; accepted: float32, float64, complex64, complex128 "
+        "dtype = 'bogus': no kernel computes it; accepted: float32, float64, bfloat16, complex64, complex128 "
         "or integers of 8 to 64 bits",
     ),
 ]
