@@ -138,5 +138,7 @@ def test_any_layout_will_do_and_out_is_written(role: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["bool", "float16", "object", "longdouble"])
 def test_other_dtypes_are_refused(dtype: str) -> None:
-    with pytest.raises(cg.UnsupportedError, match=r"no kernel computes it; accepted: float32, float64, bfloat16, complex64, "):
+    with pytest.raises(
+        cg.UnsupportedError, match=r"no kernel computes it; accepted: float32, float64, bfloat16, complex64, "
+    ):
         cg.conv(np.ones((1, 1, 3), dtype), np.ones((1, 1, 3)))
