@@ -95,11 +95,11 @@ def add_products(
     b: list[Value],
     b_pitch: Value | int,
     b_part: Value | int,
-    fewer_loads_of_a: bool = False,
+    swapped: bool = False,
 ) -> None:
     """C[i, j] += A[i] @ B[j] for tiles i of `a` and j of `b`; C in the first registers, parts so many bytes apart.
 
-    One part of A, or of B, is loaded twice: `fewer_loads_of_a` where its rows cross cache lines.
+    `swapped`: what is A elsewhere is B here, and every sum has its terms in the same order.
     """
     held: dict[int, tuple[int, int]] = {}  # what each register holds: the operand (a or b) and its part
 
@@ -112,7 +112,7 @@ def add_products(
         return registers
 
     for part_a, part_b in PRODUCTS[products]:
-        if fewer_loads_of_a:
+        if swapped:
             part_a, part_b = part_b, part_a
         of_a = fetch(0, part_a, a, a_pitch, a_part)
         of_b = fetch(1, part_b, b, b_pitch, b_part)
