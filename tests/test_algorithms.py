@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oracles import DEFINITIONS, Problem, assert_same, assert_within_bound
 from strategies import problems, whole_numbers
 
-from convgrad.algorithms import ALGORITHMS
+from convgrad.algorithms import ALGORITHMS, shifted
 from convgrad.choose import choose
 from convgrad.errors import UnsupportedError
 from convgrad.execute import execute
@@ -68,6 +68,8 @@ def test_memory_that_held_nan_shows_nowhere(role: str, algorithm: str, problem: 
         expected = DEFINITIONS[role](*problem.arguments(role), problem.geometry)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(np, "empty", held_nan)
+            # what is made for infinities that meet zeros would repair it, at a price
+            patch.setattr(shifted, "_run_without_zeros", lambda *_: pytest.fail("memory was read that nobody wrote"))
             got = computed(plan, problem)
         assert_same(got, expected)
 

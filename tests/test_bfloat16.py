@@ -75,6 +75,16 @@ def test_a_weight_gradient_is_summed_in_float32_over_all_images() -> None:
     assert isinstance(plan.parameters, bfloat16.Widened) and plan.parameters.together < 40
 
 
+def test_blocks_of_images_keep_what_bfloat16_has_no_digits_for() -> None:
+    g = parse("n2 ic1 oc1 i1000x600 k1x1")
+    x, gy = np.zeros(g.input_shape, BF16), np.zeros(g.output_shape, BF16)
+    x[0, 0, 0, :2] = gy[0, 0, 0, :2] = 1024, 1
+    x[1, 0, 0, 0], gy[1, 0, 0, 0] = -1024, 1024
+    plan = choose("weight_grad", g, "bfloat16", WITHOUT_TILES)
+    assert isinstance(plan.parameters, bfloat16.Widened) and plan.parameters.together == 1
+    assert_same(execute(plan, gy, x, np.empty(g.weight_shape, BF16)), np.ones(g.weight_shape, BF16))
+
+
 @given(problem=problems(dtype="float32"), threads=st.sampled_from(["1", "3"]))
 def test_an_image_has_the_bits_that_it_has_alone(problem: Problem, threads: str) -> None:
     problem = narrow(replace(problem, x=problem.x / 3, w=problem.w / 3))

@@ -280,6 +280,19 @@ def test_a_strange_number_sends_a_weight_gradient_to_the_vector_path(which: str,
 
 
 @here
+@both
+@pytest.mark.parametrize("role", ROLES)
+def test_products_below_what_the_unit_keeps_are_not_lost(role: str, dtype: str) -> None:
+    problem = draw("n2 ic6 oc5 i3x2 k1x1", dtype)
+    kind = problem.x.dtype.type
+    x, gy, w = problem.x * kind(2.0**-67), problem.gy * kind(2.0**-67), problem.w * kind(2.0**-67)
+    small = replace(problem, x=x, gy=gy, w=w)
+    got = computed(small, role)
+    assert_same(got, computed(small, role, "shifted"))
+    assert got.astype("float32").any()
+
+
+@here
 @pytest.mark.parametrize("number", [0.0, -0.0, 2.0**-72, -(2.0**-72), 2.0**29], ids=str)
 def test_numbers_within_the_range_stay_on_tiles(number: float) -> None:
     problem = draw("n2 ic36 oc33 i6x5 k3x2 p1")
