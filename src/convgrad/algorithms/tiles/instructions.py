@@ -102,12 +102,8 @@ def add_products(
     `swapped`: what is A elsewhere is B here, and every sum has its terms in the same order.
     """
     kept = [(y, x) if swapped else (x, y) for x, y in PRODUCTS[products]]
-    uses = []  # (i, part of A, j, part of B), in the order of the instructions
-    for n, (part_a, part_b) in enumerate(kept):
-        pairs = [(i, j) for i in range(len(a)) for j in range(len(b))]
-        if n + 1 < len(kept) and kept[n + 1][0] == part_a:  # tiles of B are needed no longer: one after the other
-            pairs.sort(key=lambda pair: pair[1])
-        uses += [(i, part_a, j, part_b) for i, j in pairs]
+    # (i, part of A, j, part of B): four products before a sum is added to again
+    uses = [(i, part_a, j, part_b) for part_a, part_b in kept for i in range(len(a)) for j in range(len(b))]
     # a register is loaded as soon as nobody reads what it holds, so that loads and products run side by side
     holds: dict[int, int] = {}  # the part in each register
 
