@@ -133,6 +133,24 @@ def test_arrays_may_have_any_strides(role: str, relaid: Callable[[np.ndarray], n
         assert (around == 77).all()
 
 
+def channels_last(array: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.moveaxis(array, 1, -1).copy(), -1, 1)
+
+
+@here
+@both
+@pytest.mark.parametrize("role", ["forward", "input_grad"])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_channels_that_lie_beside_each_other_change_no_bit(spelling: str, role: str, dtype: str) -> None:
+    problem = thirds(draw(spelling, dtype))
+    a, w = problem.arguments(role)
+    plan, expected = choose(role, problem.geometry, dtype, Machine.here(), "tiles"), computed(problem, role)
+    for relaid in (np.ascontiguousarray, channels_last):
+        out = relaid(np.full(expected.shape, np.nan, dtype))
+        assert_same(execute(plan, channels_last(a), w, out), expected)
+    assert_same(execute(plan, a, w, channels_last(np.full(expected.shape, np.nan, dtype))), expected)
+
+
 def _apart(array: np.ndarray) -> np.ndarray:
     whole = np.full((*array.shape[:-1], 2 * array.shape[-1] + 5), 77, array.dtype)
     whole[..., : 2 * array.shape[-1] : 2] = array

@@ -104,6 +104,13 @@ def copy_row(element: str, vector: str, masks: bool) -> Function:
             rest = f.first_lanes(count - done, vector)
             f.store_masked(f.load_masked(vector, f.at(source, element, done), rest), f.at(to, element, done), rest)
         done = f.select(dense, count, done)
+    # every second number, as a stride of two reads: the last of two vectors must not lie past the row
+    second = f.arg("step_to").equals(1) & f.arg("step_from").equals(2)
+    with f.loop("second", done, f.select(second, count - lanes, f.i64(0)), lanes) as part:
+        place = f.at(source, element, part.index * 2)
+        pair = f.load(vector, place), f.load(vector, f.at(place, element, lanes))
+        f.store(f.shuffle(*pair, range(0, 2 * lanes, 2)), f.at(to, element, part.index))
+    done = part.index
     with f.loop("single", done, count) as part:
         value = f.load(element, f.at(source, element, part.index * f.arg("step_from")))
         f.store(value, f.at(to, element, part.index * f.arg("step_to")))

@@ -133,7 +133,9 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
         kept = run_weight(launch, _kernel(weight_kernel.NAME, parameters.source).call, first, second, target)
         strange = np.zeros(0, np.bool) if kept else None
     else:
-        pack, multiply = (_kernel(name, parameters.source).call for name in (filter_kernel.NAME, data_kernel.NAME))
+        by_rows = any(one.by_rows for one in launch)
+        names = filter_kernel.NAME, data_kernel.NAME
+        pack, multiply = (_kernel(name, parameters.source, by_rows).call for name in names)
         strange = run_data(launch, (pack, multiply), first, second, target)
     if target is not out and not np.may_share_memory(target, out):
         out[...] = target.reshape(out.shape)
@@ -192,9 +194,12 @@ def _prepare(
 
 
 @functools.cache
-def _kernel(name: str, source: Source) -> jit.Kernel:
-    (module,) = (one for one in (data_kernel, filter_kernel, weight_kernel) if name == one.NAME)
-    return jit.compile_kernel(name, module.text(source), TILES)
+def _kernel(name: str, source: Source, by_rows: bool = False) -> jit.Kernel:
+    text = weight_kernel.text(source) if name == weight_kernel.NAME else _DATA[name].text(source, by_rows)
+    return jit.compile_kernel(name, text, TILES)
+
+
+_DATA = {module.NAME: module for module in (data_kernel, filter_kernel)}
 
 
 _ANYWHERE = Piecewise(lambda plan: (1,) * (plan.geometry.rank + 1))

@@ -95,30 +95,40 @@ def add_products(
     b: list[Value],
     b_pitch: Value | int,
     b_part: Value | int,
-    fewer_loads_of_a: bool = False,
+    swapped: bool = False,
 ) -> None:
     """C[i, j] += A[i] @ B[j] for tiles i of `a` and j of `b`; C in the first registers, parts so many bytes apart.
 
-    One part of A, or of B, is loaded twice: `fewer_loads_of_a` where its rows cross cache lines.
+    `swapped`: what is A elsewhere is B here, and every sum has its terms in the same order.
     """
-    held: dict[int, tuple[int, int]] = {}  # what each register holds: the operand (a or b) and its part
+    kept = [(y, x) if swapped else (x, y) for x, y in PRODUCTS[products]]
+    # (i, part of A, j, part of B): four products before a sum is added to again
+    uses = [(i, part_a, j, part_b) for part_a, part_b in kept for i in range(len(a)) for j in range(len(b))]
+    # a register is loaded as soon as nobody reads what it holds, so that loads and products run side by side
+    holds: dict[int, int] = {}  # the part in each register
 
-    def fetch(operand: int, part: int, pointers: list[Value], pitch: Value | int, apart: Value | int) -> list[int]:
-        registers = [4 + 2 * operand + k for k in range(len(pointers))]
-        if held.get(operand) != (operand, part):
-            held[operand] = (operand, part)
-            for register, pointer in zip(registers, pointers, strict=True):
-                load_tile(f, register, f.at(pointer, "i8", f.i64(apart) * part if part else 0), pitch)
-        return registers
+    def needed(register: int, later: list[tuple[int, int, int, int]]) -> int | None:
+        """The part that `register` is read with next."""
+        found = (part for i, pa, j, pb in later for tile, part in ((4 + i, pa), (6 + j, pb)) if tile == register)
+        return next(found, None)
 
-    for part_a, part_b in PRODUCTS[products]:
-        if fewer_loads_of_a:
-            part_a, part_b = part_b, part_a
-        of_a = fetch(0, part_a, a, a_pitch, a_part)
-        of_b = fetch(1, part_b, b, b_pitch, b_part)
-        for i, register_a in enumerate(of_a):
-            for j, register_b in enumerate(of_b):
-                add_product(f, 2 * i + j, register_a, register_b)
+    def fetch(register: int, part: int) -> None:
+        if holds.get(register) == part:
+            return
+        holds[register] = part
+        of_a = register < 6
+        pointer = a[register - 4] if of_a else b[register - 6]
+        apart, pitch = (a_part, a_pitch) if of_a else (b_part, b_pitch)
+        load_tile(f, register, f.at(pointer, "i8", f.i64(apart) * part if part else 0), pitch)
+
+    for n, (i, part_a, j, part_b) in enumerate(uses):
+        fetch(4 + i, part_a)
+        fetch(6 + j, part_b)
+        add_product(f, 2 * i + j, 4 + i, 6 + j)
+        for register in (4 + i, 6 + j):
+            part = needed(register, uses[n + 1 :])
+            if part is not None:
+                fetch(register, part)
 
 
 def bits(f: Function, vector: Value) -> Value:

@@ -128,6 +128,43 @@ def pack_pairs(source: Source) -> Function:
     return f
 
 
+def pack_positions(source: Source) -> Function:
+    """What one tile of one image reads: blocks of 32 channels x parts x phases x rows x positions x these channels.
+
+    For inputs whose channels lie beside each other.
+    """
+    f = Function("pack_positions", f"ptr record, ptr x, ptr panel, ptr extremes, i64 channels, {_TILE}", internal=True)
+    r = Record(f, f.arg("record"))
+    r.load_all()
+    part_pitch, parts, element = r["pair_pitch"] * SIDE, source.parts, source.element
+    step = r["stride_w"] * r["x_w"]
+
+    def store(panel: Value, position: Value, halves: list[Value]) -> None:
+        to = f.at(panel, "i32", position * SIDE)
+        for part, vector in enumerate(halves):
+            f.store(vector, f.at(to, "i32", part_pitch * part if part else 0))
+
+    with f.loop("block", 0, f.arg("channels"), DEPTH) as block, lines(f, r) as line:
+        place = block.index // DEPTH * (part_pitch * parts) + line.place * SIDE
+        panel = f.at(f.arg("panel"), "i32", place)
+        high = f.select(line.inside, line.high, line.low)
+        for name, begin, end in (("before", f.i64(0), line.low), ("behind", high, f.arg("nw"))):
+            with f.loop(name, begin, end) as j:
+                store(panel, j.index, [f.zero(HALVES)] * parts)
+        from_block = f.at(f.arg("x"), element, block.index + line.source)
+        counts = [f.arg("channels") - block.index - SIDE * half for half in range(2)]
+        with f.loop("position", line.low, high, carried=load_extremes(f, f.arg("extremes"))) as j:
+            seen, numbers = j.carried, []
+            at = f.at(from_block, element, (j.index - line.low) * step)
+            for half, count in enumerate(counts):
+                numbers.append(source.load(f, f.at(at, element, SIDE * half), 1, count))
+                seen = see(f, seen, numbers[-1])
+            store(panel, j.index, split_row(f, numbers, parts))
+            j.next = seen
+        store_extremes(f, j.carried, f.arg("extremes"))
+    return f
+
+
 def half_row(source: Source, kind: str) -> Function:
     """One row of a panel of halves: `width` numbers of one channel in every part, lanes outside [begin, end) zeros."""
     f, step = _row("half_row", "ptr from", kind)

@@ -32,6 +32,7 @@ class DataLaunch:
     weights: Launch | None = None
     products: Launch | None = None
     packed_words: int = 0
+    by_rows: bool = False  # channels of the input lie beside each other
 
 
 def prepare_data(
@@ -48,6 +49,7 @@ def prepare_data(
     ic, oc = g.in_channels_per_group, g.out_channels_per_group
     rows, channels = (ic, oc) if transposed else (oc, ic)
     w_row, w_channel = (taps, ic * taps) if transposed else (ic * taps, taps)
+    by_rows = source[1] == itemsize
     launches = []
     for p, layout in steps:
         residues, step = p.residue[3 - g.rank :], p.step[3 - g.rank :]
@@ -56,7 +58,7 @@ def prepare_data(
             launches.append(DataLaunch(every))
             continue
         walked = (*target[:2], *(stride * s for stride, s in zip(target[2:], step, strict=True)))
-        panels = layout.panels
+        panels, pitch = layout.panels, layout.buffer_rows
         fields = common_fields(g, p, panels, source, walked, itemsize)
         alone = g.groups * math.prod(tiles_along(p, panels))
         together, splits = _shares(g.batch, alone, panels.together, rows, layout, threads)
@@ -73,8 +75,9 @@ def prepare_data(
             "rows_together": rows_together,
             "row_splits": splits,
             "pair_pitch": layout.pair_pitch,
-            "image_panel": panels.panel_size if layout.joined else layout.image_panel,
-            "out_image": panels.panel_size if layout.joined else layout.buffer_rows * layout.run,
+            "image_panel": (SIDE if by_rows else 1) * panels.panel_size if layout.joined else layout.image_panel,
+            "out_image": (pitch if by_rows else 1) * panels.panel_size if layout.joined else pitch * layout.run,
+            "column_pitch": pitch,
             "runs_apart": int(not layout.joined),
             "run": layout.run,
             "buffer_at": layout.buffer_at,
@@ -97,6 +100,7 @@ def prepare_data(
                 prepared(filters, tables, 2 * SIDE, 4, threads),
                 prepared(fields, tables, layout.scratch, 4, threads),
                 g.groups * weight_words(rows, channels, len(p.places), layout.parts),
+                by_rows,
             )
         )
     return launches
