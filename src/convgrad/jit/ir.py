@@ -177,6 +177,10 @@ class Function:
         limit = self.splat(count, numbers)
         return self.value(f"icmp slt {numbers} {order.name}, {limit.name}", f"<{lanes} x i1>")
 
+    def prefetch(self, pointer: Value) -> None:
+        """Ask for the cache line at an address that will be read; one outside of all memory does no harm."""
+        self.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 0, i32 3, i32 1)")
+
     def load_masked(self, kind: str, pointer: Value, mask: Value) -> Value:
         """The lanes under `mask`, zeros elsewhere; memory under other lanes is not touched."""
         name, align = f"llvm.masked.load.{_suffix(kind)}.p0", _align(kind)

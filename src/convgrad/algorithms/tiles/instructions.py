@@ -45,6 +45,7 @@ DECLARATIONS = "".join(
         "<16 x i32> @llvm.umax.v16i32(<16 x i32>, <16 x i32>)",
         "i32 @llvm.vector.reduce.umin.v16i32(<16 x i32>)",
         "i32 @llvm.vector.reduce.umax.v16i32(<16 x i32>)",
+        "void @llvm.prefetch.p0(ptr, i32 immarg, i32 immarg, i32 immarg)",
     )
 )
 

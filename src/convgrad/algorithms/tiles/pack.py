@@ -18,7 +18,7 @@ STEPS = {"dense": 1, "second": 2, "apart": None}  # how far apart numbers may li
 def _row(name: str, sources: str, kind: str) -> tuple[Function, Value | int]:
     step = STEPS[kind]
     last = ", i64 step" if step is None else ""
-    arguments = f"ptr to, {sources}, ptr extremes, i64 part_pitch, i64 width, i64 begin, i64 end{last}"
+    arguments = f"ptr to, {sources}, ptr extremes, i64 part_pitch, i64 ahead, i64 width, i64 begin, i64 end{last}"
     f = Function(f"{name}_{kind}", arguments, internal=True)
     return f, f.arg("step") if step is None else step
 
@@ -45,7 +45,9 @@ def pair_row(source: Source, kind: str) -> Function:
         numbers = []
         for name, last in (("even", end), ("odd", both)):
             present = last - j if masked else None
-            numbers.append(source.load(f, f.at(f.arg(name), source.element, (j - begin) * step), step, present))
+            at = f.at(f.arg(name), source.element, (j - begin) * step)
+            f.prefetch(f.at(at, source.element, f.arg("ahead")))
+            numbers.append(source.load(f, at, step, present))
             extremes = see(f, extremes, numbers[-1])
         to = f.at(f.arg("to"), "i32", j)
         for part, pairs in enumerate(split_pairs(f, numbers, parts)):
@@ -123,7 +125,7 @@ def pack_pairs(source: Source) -> Function:
         _call_row(
             *(f, "pair_row", r["stride_w"] * r["x_w"], f.at(f.arg("panel"), "i32", row + line.place)),
             *(from_even, f.at(from_even, element, r["x_c"]), both),
-            *(f.arg("extremes"), part_pitch, f.arg("nw"), line.low, end),
+            *(f.arg("extremes"), part_pitch, r["x_c"] * 2, f.arg("nw"), line.low, end),
         )
     return f
 
@@ -175,7 +177,9 @@ def half_row(source: Source, kind: str) -> Function:
         numbers = []
         for first in (j, j + SIDE):
             present = end - first if masked else None
-            numbers.append(source.load(f, f.at(f.arg("from"), source.element, (first - begin) * step), step, present))
+            at = f.at(f.arg("from"), source.element, (first - begin) * step)
+            f.prefetch(f.at(at, source.element, f.arg("ahead")))
+            numbers.append(source.load(f, at, step, present))
             extremes = see(f, extremes, numbers[-1])
         to = f.at(f.arg("to"), "i16", j)
         for part, halves in enumerate(split_row(f, numbers, parts)):
@@ -219,7 +223,7 @@ def turn_panel(source: Source) -> Function:
                 _call_row(
                     *(f, "half_row", r["stride_w"] * r["x_w"], f.at(row, "i16", line.place)),
                     f.at(f.arg("x"), source.element, at * r["x_c"] + line.source),
-                    *(f.arg("extremes"), temp_part, f.arg("nw"), line.low),
+                    *(f.arg("extremes"), temp_part, r["x_c"], f.arg("nw"), line.low),
                     f.select(line.inside & (at < f.arg("channels")), line.high, line.low),
                 )
         with f.loop("parity", 0, r["parities"]) as parity:
@@ -265,6 +269,6 @@ def gradient_rows(source: Source) -> Function:
                 *(f, "half_row", r["y_w"]),
                 f.at(to, "i16", (d.index * r["panel_h"] + h.index) * r["panel_w"]),
                 f.at(f.arg("gy"), source.element, at),
-                *(f.arg("extremes"), part_pitch, nw, f.i64(0), nw),
+                *(f.arg("extremes"), part_pitch, r["y_c"], nw, f.i64(0), nw),
             )
     return f
