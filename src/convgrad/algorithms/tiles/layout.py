@@ -18,8 +18,10 @@ PANEL_BYTES = 1 << 20
 WEIGHT_BYTES = {3: 128 << 10, 2: 256 << 10, 1: 37 << 10}
 BUFFER_BYTES = 512 << 10
 FEWEST_POSITIONS, MOST_POSITIONS = 256, 1024
-# of the weight gradient: positions between two additions to the totals; these, panel and gy of a block share that cache
-GRADIENT_POSITIONS, ONE_TAP_POSITIONS = 784, 400
+# of the weight gradient: positions between two additions to the totals, for so many parts, and where there is one tap;
+# longer sums cost digits, and totals, panel and gy of a block share that cache
+GRADIENT_POSITIONS = {3: 1568, 2: 1568, 1: 3136}
+ONE_TAP_POSITIONS = {3: 800, 2: 800, 1: 1600}
 GRADIENT_ROWS = 256
 GRADIENT_ENTRIES = 160 << 10
 GRADIENT_PANEL_BYTES = 1 << 20
@@ -183,7 +185,7 @@ class WeightLayout:
 def weight_layout(p: Pass, rows: int, channels: int, parts: int) -> WeightLayout:
     """For gw[m, c, t] = sum of gy[m, q] * panel[c, q + shift(t)] with `rows` m and `channels` c per group."""
     taps = max(len(p.offsets), 1)
-    positions = GRADIENT_POSITIONS if taps > 1 else ONE_TAP_POSITIONS
+    positions = (GRADIENT_POSITIONS if taps > 1 else ONE_TAP_POSITIONS)[parts]
     panels = panels_of(p, 0, channels, DEPTH, positions, channels, 1 << 40)
     rows_together = _even(rows, GRADIENT_ROWS)
     parities = 2 if any(shift % 2 for shift in panels.shifts) else 1
