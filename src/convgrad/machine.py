@@ -25,7 +25,7 @@ _X86_LEVELS = {
     "sse2": {"sse2"},
 }
 
-_AMX = {"amx_tile", "amx_bf16", "avx512_bf16"}
+_AMX = {"amx_tile", "amx_bf16", "avx512_bf16", "avx512_vbmi2"}
 
 
 @dataclass(frozen=True, slots=True)

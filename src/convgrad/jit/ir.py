@@ -187,6 +187,11 @@ class Function:
         arguments = f"ptr {pointer.name}, i32 {align}, {mask.type} {mask.name}, {kind} zeroinitializer"
         return self.value(f"call {kind} @{name}({arguments})", kind)
 
+    def expand(self, kind: str, pointer: Value, mask: Value) -> Value:
+        """The numbers from `pointer` on in the lanes under `mask`, in order, zeros elsewhere; no others are read."""
+        arguments = f"ptr {pointer.name}, {mask.type} {mask.name}, {kind} zeroinitializer"
+        return self.value(f"call {kind} @llvm.masked.expandload.{_suffix(kind)}({arguments})", kind)
+
     def store_masked(self, value: Value, pointer: Value, mask: Value) -> None:
         """Store the lanes under `mask` only."""
         name, align = f"llvm.masked.store.{_suffix(value.type)}.p0", _align(value.type)
@@ -337,6 +342,11 @@ def declare_gather(kind: str) -> str:
         f"declare {kind} @llvm.masked.gather.{name}(<{lanes} x ptr>, i32, {mask}, {kind})\n"
         f"declare void @llvm.masked.scatter.{name}({kind}, <{lanes} x ptr>, i32, {mask})\n"
     )
+
+
+def declare_expand(kind: str) -> str:
+    lanes = kind[1:-1].split(" x ")[0]
+    return f"declare {kind} @llvm.masked.expandload.{_suffix(kind)}(ptr, <{lanes} x i1>, {kind})\n"
 
 
 def _suffix(kind: str) -> str:

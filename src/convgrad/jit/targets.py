@@ -34,7 +34,7 @@ TARGETS = {
 }
 
 # what the matrix unit adds: tiles of bfloat16, and vectors that are rounded to it
-TILES = replace(TARGETS["avx512"], name="amx", features=f"{_AVX512},+amx-tile,+amx-bf16,+avx512bf16")
+TILES = replace(TARGETS["avx512"], name="amx", features=f"{_AVX512},+amx-tile,+amx-bf16,+avx512bf16,+avx512vbmi2")
 
 
 def target_of(isa: str) -> Target:

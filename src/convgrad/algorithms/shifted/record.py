@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from ...jit.ir import Function, Value
 
-POINTERS = ("x", "w", "y", "shifts", "places", "phases", "counter", "scratch", "totals", "done", "tile_config", "flags")
+POINTERS = (
+    *("x", "w", "y", "shifts", "places", "phases", "counter", "scratch", "totals", "done"),
+    *("tile_config", "flags", "x_lanes", "y_lanes"),  # of the kernels on matrix tiles
+)
 AXES = ("d", "h", "w")  # a convolution of lower rank has leading axes of extent one
 NUMBERS = (
     *("items", "images", "together", "groups", "rows", "channels", "channels_together", "taps", "phase_count"),
@@ -23,6 +26,7 @@ NUMBERS = (
     # of the kernels on matrix tiles
     *("pair_pitch", "image_panel", "runs_apart", "row_splits", "all_channels", "channel_step", "extremes_at"),
     *("panel_part", "block_panel", "turned", "parities", "gy_image", "gy_part", "gy_at", "sums_at"),
+    *("x_groups", "y_groups"),
 )
 FIELDS = (*POINTERS, *NUMBERS)
 

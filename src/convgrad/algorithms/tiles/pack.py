@@ -66,6 +66,34 @@ def pair_row(source: Source, kind: str) -> Function:
     return f
 
 
+def half_plane(source: Source) -> Function:
+    """One row of a panel of halves from a plane without gaps: `groups` times 16 lanes, as a table of `lanes` says."""
+    f = Function(
+        "half_plane", "ptr to, ptr from, ptr lanes, ptr extremes, i64 part_pitch, i64 ahead, i64 groups", internal=True
+    )
+    with f.loop("group", 0, f.arg("groups"), 2, carried=load_extremes(f, f.arg("extremes"))) as group:
+        numbers, extremes = [], group.carried
+        for half in range(2):
+            entry = f.at(f.arg("lanes"), "i32", (group.index + half) * 2)
+            bits = f.value(f"trunc i32 {f.load('i32', entry).name} to i16", "i16")
+            mask = f.value(f"bitcast i16 {bits.name} to <{SIDE} x i1>", f"<{SIDE} x i1>")
+            at = f.at(f.arg("from"), source.element, f.load_index(f.at(entry, "i32", 1)))
+            f.prefetch(f.at(at, source.element, f.arg("ahead")))
+            numbers.append(source.expand(f, at, mask))
+            extremes = see(f, extremes, numbers[-1])
+        to = f.at(f.arg("to"), "i16", group.index * SIDE)
+        for part, halves in enumerate(split_row(f, numbers, source.parts)):
+            f.store(halves, f.at(to, "i16", f.arg("part_pitch") * part if part else 0))
+        group.next = extremes
+    store_extremes(f, group.carried, f.arg("extremes"))
+    return f
+
+
+def _lanes(f: Function, r: Record, array: str, present: Value) -> Value:
+    """The table for planes of an array, or for a plane that is missing."""
+    return f.at(r[f"{array}_lanes"], "i32", f.select(present, f.i64(0), r[f"{array}_groups"] * 2))
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """Where one row of a panel lies, and which of its columns [low, high) are read from inside the input."""
@@ -213,19 +241,26 @@ def turn_panel(source: Source) -> Function:
     with f.loop("block", 0, r["channels_together"], SIDE) as block:
         with f.loop("channel", 0, SIDE) as channel:
             row = f.at(f.arg("temp"), "i16", channel.index * r["temp_pitch"])
-            with f.loop("behind", r["panel_size"], r["temp_pitch"] - (DEPTH - 1), DEPTH) as k:
-                for part in range(parts):
-                    f.store(f.zero(HALVES), f.at(row, "i16", temp_part * part + k.index if part else k.index))
-            for part in range(parts):
-                f.store(f.zero(HALVES), f.at(row, "i16", temp_part * part + (r["temp_pitch"] - DEPTH)))
             at = block.index + channel.index
-            with lines(f, r) as line:
-                _call_row(
-                    *(f, "half_row", r["stride_w"] * r["x_w"], f.at(row, "i16", line.place)),
-                    f.at(f.arg("x"), source.element, at * r["x_c"] + line.source),
-                    *(f.arg("extremes"), temp_part, r["x_c"], f.arg("nw"), line.low),
-                    f.select(line.inside & (at < f.arg("channels")), line.high, line.low),
+            plane, present = f.at(f.arg("x"), source.element, at * r["x_c"]), at < f.arg("channels")
+            with f.when(f.i64(0) < r["x_groups"], "plane"):
+                f.call(
+                    *("half_plane", row, plane, _lanes(f, r, "x", present)),
+                    *(f.arg("extremes"), temp_part, r["x_c"], r["x_groups"]),
                 )
+            with f.when(r["x_groups"].equals(0), "lines"):
+                with f.loop("behind", r["panel_size"], r["temp_pitch"] - (DEPTH - 1), DEPTH) as k:
+                    for part in range(parts):
+                        f.store(f.zero(HALVES), f.at(row, "i16", temp_part * part + k.index if part else k.index))
+                for part in range(parts):
+                    f.store(f.zero(HALVES), f.at(row, "i16", temp_part * part + (r["temp_pitch"] - DEPTH)))
+                with lines(f, r) as line:
+                    _call_row(
+                        *(f, "half_row", r["stride_w"] * r["x_w"], f.at(row, "i16", line.place)),
+                        f.at(plane, source.element, line.source),
+                        *(f.arg("extremes"), temp_part, r["x_c"], f.arg("nw"), line.low),
+                        f.select(line.inside & present, line.high, line.low),
+                    )
         with f.loop("parity", 0, r["parities"]) as parity:
             blocks = parity.index * (r["channels_together"] // SIDE) + block.index // SIDE
             with f.loop("q", 0, r["turned"], DEPTH) as q:
@@ -257,18 +292,27 @@ def gradient_rows(source: Source) -> Function:
     nd, nh = (f.select(flat, 1, f.arg(name)) for name in ("nd", "nh"))
     nw = f.select(flat, plane * f.arg("nd"), f.arg("nw"))
     part_pitch, parts = r["gy_part"] * 2, source.parts
+    full = f.arg("nd").equals(r["tile_d"]) & f.arg("nh").equals(r["tile_h"]) & f.arg("nw").equals(r["tile_w"])
+    full = full & (f.i64(0) < r["y_groups"])
+    others = f.value(f"xor i1 {full.name}, true", "i1")
     with f.loop("row", 0, r["rows_together"]) as row:
         to = f.at(f.arg("to"), "i16", row.index * r["gy_pitch"])
-        with f.loop("clear", 0, r["run"], DEPTH) as q:
-            for part in range(parts):
-                f.store(f.zero(HALVES), f.at(to, "i16", part_pitch * part + q.index if part else q.index))
+        first = f.at(f.arg("gy"), source.element, row.index * r["y_c"])
         present = row.index < f.arg("rows")
-        with f.loop("d", 0, f.select(present, nd, f.i64(0))) as d, f.loop("h", 0, nh) as h:
-            at = row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"]
-            _call_row(
-                *(f, "half_row", r["y_w"]),
-                f.at(to, "i16", (d.index * r["panel_h"] + h.index) * r["panel_w"]),
-                f.at(f.arg("gy"), source.element, at),
-                *(f.arg("extremes"), part_pitch, r["y_c"], nw, f.i64(0), nw),
+        with f.when(full, "plane"):
+            f.call(
+                *("half_plane", to, first, _lanes(f, r, "y", present)),
+                *(f.arg("extremes"), part_pitch, r["y_c"], r["y_groups"]),
             )
+        with f.when(others, "lines"):
+            with f.loop("clear", 0, r["run"], DEPTH) as q:
+                for part in range(parts):
+                    f.store(f.zero(HALVES), f.at(to, "i16", part_pitch * part + q.index if part else q.index))
+            with f.loop("d", 0, f.select(present, nd, f.i64(0))) as d, f.loop("h", 0, nh) as h:
+                _call_row(
+                    *(f, "half_row", r["y_w"]),
+                    f.at(to, "i16", (d.index * r["panel_h"] + h.index) * r["panel_w"]),
+                    f.at(first, source.element, d.index * r["y_d"] + h.index * r["y_h"]),
+                    *(f.arg("extremes"), part_pitch, r["y_c"], nw, f.i64(0), nw),
+                )
     return f

@@ -14,9 +14,11 @@ import numpy as np
 from ...geometry import Geometry
 from ..record import Array
 from ..shifted.launch import Kernel, Launch, prepared
-from ..shifted.passes import Pass
+from ..shifted.passes import Pass, triple
+from ..shifted.record import AXES
 from ..shifted.runs import common_fields, tiles_along
 from .instructions import SIDE, configuration
+from .lanes import lanes_of
 from .layout import STEP, DataLayout, WeightLayout, weight_words
 
 ITEMS_PER_THREAD = 3  # so that threads end at about the same time
@@ -177,6 +179,15 @@ def prepare_weight(
         "phases": np.array(panels.phases, np.int64),
         "tile_config": configuration(),
     }
+    planes = {
+        "x": (p.before, p.input, layout.temp_pitch, panels.tile == p.output and p.stride == (1, 1, 1)),
+        "y": ((0, 0, 0), panels.tile, layout.run, True),
+    }
+    for array, (before, extent, length, whole) in planes.items():
+        strides = triple(fields[f"{array}_{axis}"] for axis in AXES)
+        table = lanes_of(panels.panel, before, extent, strides, length) if whole else None
+        if table is not None:
+            fields[f"{array}_groups"], tables[f"{array}_lanes"] = table.shape[1], table
     launch = prepared(fields, tables, layout.scratch, 4, threads)
     return WeightLaunch(launch, 2 * layout.entries * blocks * ranges if ranges > 1 else 0, blocks)
 

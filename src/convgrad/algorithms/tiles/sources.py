@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...jit.ir import Function, Value, declare_gather, declare_masked
+from ...jit.ir import Function, Value, declare_expand, declare_gather, declare_masked
 from .instructions import FLOATS, HALVES, PARTS, SIDE, WORDS, floats_of, splat_word
 
 SHORTS = f"<{SIDE} x i16>"
@@ -19,6 +19,7 @@ LANES = f"<{SIDE} x i64>"
 DECLARATIONS = (
     "".join(map(declare_masked, (FLOATS, SHORTS, HALVES)))
     + "".join(map(declare_gather, (FLOATS, SHORTS, WORDS)))
+    + "".join(map(declare_expand, (FLOATS, SHORTS)))
     + f"declare <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512({FLOATS})\n"
 )
 
@@ -62,6 +63,13 @@ class Source:
             _loaded(f, FLOATS, f.at(source, "float", SIDE), None if present is None else present * 2 - (SIDE + 1)),
         )
         return self._scaled(f, f.shuffle(*pair, range(0, 2 * SIDE, 2)))
+
+    def expand(self, f: Function, source: Value, mask: Value) -> Value:
+        """The numbers from `source` on in the lanes under `mask`, as scaled float32."""
+        if self.element == "float":
+            return self._scaled(f, f.expand(FLOATS, source, mask))
+        found = _words(f, f.expand(SHORTS, source, mask), SHORTS)
+        return floats_of(f, f.value(f"shl {WORDS} {found.name}, {splat_word(16)}", WORDS))
 
     def gather(self, f: Function, source: Value, places: Value, mask: Value) -> Value:
         """The numbers at these places, as scaled float32."""

@@ -34,7 +34,7 @@ from .instructions import (
     store_tile,
 )
 from .layout import STEP
-from .pack import STEPS, gradient_rows, half_row, turn_panel
+from .pack import STEPS, gradient_rows, half_plane, half_row, turn_panel
 from .sources import DECLARATIONS as OF_ARRAYS
 from .sources import Source, lanes_apart
 
@@ -45,7 +45,8 @@ CHUNK = 128
 def text(source: Source) -> str:
     """The whole module for arrays of a source."""
     functions = [_products(source.products), _add_sums(source), _settle(source), turn("float", SIDE)]
-    functions += [*(half_row(source, kind) for kind in STEPS), turn_panel(source), gradient_rows(source)]
+    functions += [*(half_row(source, kind) for kind in STEPS), half_plane(source)]
+    functions += [turn_panel(source), gradient_rows(source)]
     functions += [_driver(source)]
     head = f"; {NAME}: {source.dtype}, {source}\n{CYCLE_COUNTER}{DECLARATIONS}{OF_ARRAYS}"
     return "\n".join([head, *(function.text() for function in functions)])
