@@ -17,11 +17,11 @@ from .sources import Source
 
 # additions and multiplications a second, for so many products of parts
 OPERATIONS_PER_SECOND = {6: 3.2e11, 3: 5.5e11, 1: 1.2e12}
-WEIGHT_OPERATIONS_PER_SECOND = {6: 2.6e11, 3: 4.5e11, 1: 1e12}
+WEIGHT_OPERATIONS_PER_SECOND = {6: 3.0e11, 3: 4.5e11, 1: 1e12}
 # seconds a number
-SPLIT = 0.45e-9
+SPLIT = 0.37e-9
 SPLIT_APART = 0.7e-9  # where numbers do not lie beside each other
-SPLIT_AND_TURNED = 0.65e-9  # of the weight gradient: of gy, and of the panel for each parity
+SPLIT_AND_TURNED = 0.5e-9  # of the weight gradient: of gy, and of the panel for each parity
 FINISHED, FINISHED_APART = 0.4e-9, 0.6e-9
 WEIGHT_PACKED = 0.15e-9  # for each of some images
 SECONDS_PER_CALL = 15e-6
