@@ -326,6 +326,9 @@ def declare_lane_sum(kind: str) -> str:
     return f"declare {element} @llvm.vector.reduce.fadd.{_suffix(kind)}({element}, {kind})\n"
 
 
+DECLARE_PREFETCH = "declare void @llvm.prefetch.p0(ptr, i32 immarg, i32 immarg, i32 immarg)\n"
+
+
 def declare_masked(kind: str) -> str:
     lanes = kind[1:-1].split(" x ")[0]
     short = _suffix(kind)

@@ -15,7 +15,7 @@ The order in which an output's terms are added (channels, then taps) does not de
 
 from __future__ import annotations
 
-from ...jit.ir import CYCLE_COUNTER, Function, Value, declare_fma, declare_masked
+from ...jit.ir import CYCLE_COUNTER, DECLARE_PREFETCH, Function, Value, declare_fma, declare_masked
 from ...jit.targets import Target
 from .record import Record
 
@@ -29,7 +29,7 @@ def text(element: str, target: Target) -> str:
     vector = f"<{lanes} x {element}>"
     parts = [f"; {NAME}: {element}, {target.name}, {lanes} lanes\n", CYCLE_COUNTER]
     parts += [declare_fma(vector)] if target.fma else []
-    parts += [declare_masked(vector)] if target.masks else []
+    parts += [DECLARE_PREFETCH, *([declare_masked(vector)] if target.masks else [])]
     for rows, widths in tile_shapes(target).items():
         parts += [_products(element, vector, rows, vectors, target).text() for vectors in widths]
     parts += [copy_row(element, vector, target.masks).text(), pack(element).text(), _unpack(element).text()]
@@ -90,14 +90,16 @@ def _products(element: str, vector: str, rows: int, vectors: int, target: Target
 
 
 def copy_row(element: str, vector: str, masks: bool) -> Function:
-    """to[0 : count*step_to : step_to] = from[0 : count*step_from : step_from]."""
-    f = Function("copy_row", "ptr to, ptr from, i64 count, i64 step_to, i64 step_from", internal=True)
+    """to[0 : count*step_to : step_to] = from[0 : count*step_from : step_from]; what lies `ahead` is read next."""
+    f = Function("copy_row", "ptr to, ptr from, i64 count, i64 step_to, i64 step_from, i64 ahead", internal=True)
     lanes = int(vector[1:].split(" ")[0])
     count, to, source = f.arg("count"), f.arg("to"), f.arg("from")
     dense = f.arg("step_to").equals(1) & f.arg("step_from").equals(1)
     stop = f.select(dense, count - (lanes - 1), 0)
     with f.loop("whole", 0, stop, lanes) as part:
-        f.store(f.load(vector, f.at(source, element, part.index)), f.at(to, element, part.index))
+        place = f.at(source, element, part.index)
+        f.prefetch(f.at(place, element, f.arg("ahead")))
+        f.store(f.load(vector, place), f.at(to, element, part.index))
     done = part.index
     if masks:
         with f.when(dense, "tail"):
@@ -108,6 +110,8 @@ def copy_row(element: str, vector: str, masks: bool) -> Function:
     second = f.arg("step_to").equals(1) & f.arg("step_from").equals(2)
     with f.loop("second", done, f.select(second, count - lanes, f.i64(0)), lanes) as part:
         place = f.at(source, element, part.index * 2)
+        for half in range(2):
+            f.prefetch(f.at(place, element, f.arg("ahead") + half * lanes))
         pair = f.load(vector, place), f.load(vector, f.at(place, element, lanes))
         f.store(f.shuffle(*pair, range(0, 2 * lanes, 2)), f.at(to, element, part.index))
     done = part.index
@@ -147,7 +151,13 @@ def pack(element: str) -> Function:
                     with f.loop("left", 0, begin) as j:
                         f.store(zero, f.at(to, element, j.index))
                     f.call(
-                        "copy_row", f.at(to, element, begin), source, end - begin, f.i64(1), r["stride_w"] * r["x_w"]
+                        "copy_row",
+                        f.at(to, element, begin),
+                        source,
+                        end - begin,
+                        f.i64(1),
+                        r["stride_w"] * r["x_w"],
+                        r["x_c"],
                     )
                     with f.loop("right", end, width) as j:
                         f.store(zero, f.at(to, element, j.index))
@@ -169,6 +179,7 @@ def _unpack(element: str) -> Function:
             f.arg("nw"),
             r["y_w"],
             f.i64(1),
+            f.i64(0),
         )
     return f
 

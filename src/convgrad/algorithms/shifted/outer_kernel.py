@@ -16,7 +16,7 @@ the order of every sum is fixed by the geometry, never by the threads.
 
 from __future__ import annotations
 
-from ...jit.ir import CYCLE_COUNTER, Function, Value, declare_fma, declare_masked
+from ...jit.ir import CYCLE_COUNTER, DECLARE_PREFETCH, Function, Value, declare_fma, declare_masked
 from ...jit.targets import Target
 from .data_kernel import copy_row, pack
 from .record import Record
@@ -30,7 +30,7 @@ def text(element: str, target: Target) -> str:
     vector = f"<{lanes} x {element}>"
     parts = [f"; {NAME}: {element}, {target.name}, {lanes} lanes\n", CYCLE_COUNTER]
     parts += [declare_fma(vector)] if target.fma else []
-    parts += [declare_masked(vector)] if target.masks else []
+    parts += [DECLARE_PREFETCH, *([declare_masked(vector)] if target.masks else [])]
     for vectors, widths in tile_shapes(target).items():
         parts += [_products(element, vector, vectors, columns, target.fma).text() for columns in widths]
     parts += [copy_row(element, vector, target.masks).text(), pack(element).text()]
@@ -133,7 +133,7 @@ def _turn_gradient(element: str, lanes: int) -> Function:
                 "copy_row",
                 f.at(f.arg("temp"), element, row.index * pitch + (d.index * nh + h.index) * nw),
                 f.at(source, element, row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"] + whole),
-                *(nw - whole, f.i64(1), r["y_w"]),
+                *(nw - whole, f.i64(1), r["y_w"], r["y_c"]),
             )
         with f.loop("missing", present, lanes) as row, f.loop("clear", 0, count, lanes) as q:
             f.store(f.zero(vector), f.at(f.arg("temp"), element, row.index * pitch + q.index))
@@ -170,7 +170,7 @@ def settle(element: str, lanes: int) -> Function:
                 "copy_row",
                 f.at(f.arg("gw"), element, (m.index + row.index) * r["w_row"] + column.index),
                 f.at(turned, element, row.index * lanes),
-                *(width, f.i64(1), f.i64(1)),
+                *(width, f.i64(1), f.i64(1), f.i64(0)),
             )
     return f
 

@@ -13,7 +13,7 @@ by the geometry, never by the threads.
 
 from __future__ import annotations
 
-from ...jit.ir import CYCLE_COUNTER, Function, Value, declare_fma, declare_lane_sum, declare_masked
+from ...jit.ir import CYCLE_COUNTER, DECLARE_PREFETCH, Function, Value, declare_fma, declare_lane_sum, declare_masked
 from ...jit.targets import Target
 from .data_kernel import copy_row, pack
 from .record import Record
@@ -27,7 +27,7 @@ def text(element: str, target: Target) -> str:
     vector = f"<{lanes} x {element}>"
     parts = [f"; {NAME}: {element}, {target.name}, {lanes} lanes\n", CYCLE_COUNTER, declare_lane_sum(vector)]
     parts += [declare_fma(vector)] if target.fma else []
-    parts += [declare_masked(vector)] if target.masks else []
+    parts += [DECLARE_PREFETCH, *([declare_masked(vector)] if target.masks else [])]
     for rows, widths in tile_shapes(target).items():
         parts += [_products(element, vector, rows, columns, target.fma).text() for columns in widths]
     parts += [copy_row(element, vector, target.masks).text(), pack(element).text(), _pack_rows(element).text()]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit.ir import Function, Value
+from ...jit.ir import DECLARE_PREFETCH, Function, Value
 from ..record import Array
 
 # (part of A, part of B), ordered so that few tiles are loaded again
@@ -31,7 +31,7 @@ MOST_TERMS = 1 << 18
 
 FLOATS, WORDS, HALVES = "<16 x float>", "<16 x i32>", "<32 x i16>"
 
-DECLARATIONS = "".join(
+DECLARATIONS = DECLARE_PREFETCH + "".join(
     f"declare {line}\n"
     for line in (
         "void @llvm.x86.ldtilecfg(ptr)",
@@ -45,7 +45,6 @@ DECLARATIONS = "".join(
         "<16 x i32> @llvm.umax.v16i32(<16 x i32>, <16 x i32>)",
         "i32 @llvm.vector.reduce.umin.v16i32(<16 x i32>)",
         "i32 @llvm.vector.reduce.umax.v16i32(<16 x i32>)",
-        "void @llvm.prefetch.p0(ptr, i32 immarg, i32 immarg, i32 immarg)",
     )
 )
 
