@@ -42,6 +42,7 @@ SPELLINGS = [
     "n2 ic1100 oc70 i20x21 k1x1",  # several steps of channels, rows left over
     "n1 ic4500 oc40 i10x21 k1x1",  # several blocks of channels
     "n1 ic20 oc300 i60x61 k1x3 p1",  # several tiles, several blocks of rows
+    "n2 ic33 oc40 i401x9 k3x3 p1",  # narrow rows, the last tile smaller than the others
     "n3 ic70 oc80 i12x13 k1x1 s2",
     "n2 ic16 oc16 i40 k1 s3 d2",
 ]
