@@ -151,13 +151,8 @@ def pack(element: str) -> Function:
                     with f.loop("left", 0, begin) as j:
                         f.store(zero, f.at(to, element, j.index))
                     f.call(
-                        "copy_row",
-                        f.at(to, element, begin),
-                        source,
-                        end - begin,
-                        f.i64(1),
-                        r["stride_w"] * r["x_w"],
-                        r["x_c"],
+                        *("copy_row", f.at(to, element, begin), source),
+                        *(end - begin, f.i64(1), r["stride_w"] * r["x_w"], r["x_c"]),
                     )
                     with f.loop("right", end, width) as j:
                         f.store(zero, f.at(to, element, j.index))

@@ -26,11 +26,10 @@ def lanes_of(panel: Triple, before: Triple, extent: Triple, strides: Triple, len
         return None
     d, h, w = np.ix_(*(np.arange(size) - first for size, first in zip(panel, before, strict=True)))
     inside = [(axis >= 0) & (axis < size) for axis, size in zip((d, h, w), extent, strict=True)]
-    present, places = np.zeros(length, np.bool), np.zeros(length, np.int64)
+    present, places = np.zeros((length // SIDE, SIDE), np.bool), np.zeros((length // SIDE, SIDE), np.int64)
     every = slice(min(length, math.prod(panel)))
-    present[every] = (inside[0] & inside[1] & inside[2]).ravel()[:length]
-    places[every] = (d * strides[0] + h * strides[1] + w * strides[2]).ravel()[:length]
-    present, places = present.reshape(-1, SIDE), places.reshape(-1, SIDE)
+    present.reshape(-1)[every] = (inside[0] & inside[1] & inside[2]).ravel()[:length]
+    places.reshape(-1)[every] = (d * strides[0] + h * strides[1] + w * strides[2]).ravel()[:length]
     first = places[np.arange(len(places)), present.argmax(axis=1)]
     in_order = first[:, None] + np.cumsum(present, axis=1) - 1
     if np.any(present & (places != in_order)) or np.abs(places).max() > np.iinfo(np.int32).max:
