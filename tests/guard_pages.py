@@ -27,6 +27,7 @@ TEXTS = (
     "n2 ic2 oc3 i33x2 k5x1 d3 p4x0",
     "n1 ic5 oc6 i13x11 k1x1",
     "n1 ic1 oc1 i21x20 k5x5 p2",
+    "n1 ic2 oc2 i401x9 k3x3 p1",
 )
 DTYPES = {
     "shifted": ("float32", "float64"),

@@ -159,3 +159,48 @@ def test_the_interpreter_ends_with_workers_parked() -> None:
     environment = {**os.environ, "CONVGRAD_NUM_THREADS": "4"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "done\n" and done.stderr == ""
+
+
+# --- where workers wake up
+
+
+placed = pytest.mark.skipif(pool._core_of_this_thread is None, reason="this system does not place threads")
+
+
+@placed
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_workers_wake_up_on_cores_of_their_own_and_never_on_the_callers(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2, 3, 5})
+    monkeypatch.setattr(pool, "_core_of_this_thread", lambda: 3)
+    allowed, apart = pool._cores_apart(count)
+    assert allowed == {0, 2, 3, 5}
+    assert apart == {1: [{5, 0, 2}], 2: [{5, 2}, {0}], 3: [{5}, {0}, {2}]}[count]
+
+
+@placed
+def test_a_caller_with_one_core_leaves_its_workers_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {4})
+    monkeypatch.setattr(pool, "_core_of_this_thread", lambda: 4)
+    assert pool._cores_apart(2) == ({4}, [None, None])
+
+
+@placed
+def test_more_workers_than_cores_wake_up_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(pool, "_core_of_this_thread", lambda: 0)
+    assert pool._cores_apart(2)[1] == [{1}, None]
+
+
+@placed
+def test_a_worker_may_move_to_all_cores_of_its_caller_once_it_runs() -> None:
+    seen: list[set[int]] = []
+    barrier = threading.Barrier(2, timeout=30)
+
+    def kernel(record: int) -> None:
+        seen.append(os.sched_getaffinity(0))
+        barrier.wait()
+
+    pool.run(kernel, [0, 1], lambda: False, lambda: None)
+    assert seen == [os.sched_getaffinity(0)] * 2

@@ -122,8 +122,11 @@ def test_every_bit_of_a_number_counts(role: str, bits: int) -> None:
     [np.asfortranarray, lambda a: np.flip(np.flip(a).copy()), lambda a: _apart(a)],
     ids=["Fortran", "backwards", "apart"],
 )
-def test_arrays_may_have_any_strides(role: str, relaid: Callable[[np.ndarray], np.ndarray], dtype: str) -> None:
-    problem = draw("n2 ic40 oc36 i9x10 k3x2 p1 s1x2", dtype)
+@pytest.mark.parametrize("spelling", ["n2 ic40 oc36 i9x10 k3x2 p1 s1x2", "n2 ic40 oc36 i9x10 k3x3 p1"])
+def test_arrays_may_have_any_strides(
+    spelling: str, role: str, relaid: Callable[[np.ndarray], np.ndarray], dtype: str
+) -> None:
+    problem = draw(spelling, dtype)
     plan = choose(role, problem.geometry, dtype, Machine.here(), "tiles")
     a, b = map(relaid, problem.arguments(role))
     out = relaid(np.full(problem.result_shape(role), 77, dtype))

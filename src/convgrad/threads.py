@@ -9,6 +9,9 @@ thread has the workers. None of this changes a bit of the result: the plan fixes
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,15 +27,31 @@ class _Worker:
 
     def __init__(self) -> None:
         self.task: Callable[[], None] | None = None
+        self._cores: set[int] | None = None  # that it may use, where it wakes up on some of them
         self.go, self.done = threading.Lock(), threading.Lock()
         self.go.acquire()
         self.done.acquire()
-        threading.Thread(target=self._serve, name="convgrad", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="convgrad", daemon=True)
+        self._thread.start()
+
+    def wake(self, task: Callable[[], None], cores: set[int] | None, allowed: set[int]) -> None:
+        """Begin a task on one of these cores; from then on the system may move it to all that are allowed."""
+        self.task, self._cores = task, None
+        try:
+            if cores and self._thread.native_id is not None:
+                with contextlib.suppress(OSError):  # a core that was taken away meanwhile
+                    os.sched_setaffinity(self._thread.native_id, cores)
+                    self._cores = allowed
+        finally:  # whatever arrives here, the caller waits for this worker
+            self.go.release()
 
     def _serve(self) -> None:
         _inside.worker = True
         while True:
             self.go.acquire()
+            if self._cores is not None:
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(0, self._cores)
             task, self.task = self.task, None
             try:
                 if task is not None:
@@ -63,10 +82,11 @@ def run(kernel: Kernel, records: Sequence[int], unfinished: Unfinished, stop: Ca
         return
     busy: list[_Worker] = []
     try:
-        for record, worker in zip(records[1:], _workers_for(len(records) - 1), strict=False):
-            worker.task = lambda record=record: work(record)
+        workers = _workers_for(len(records) - 1)
+        allowed, apart = _cores_apart(len(workers))
+        for record, worker, cores in zip(records[1:], workers, apart, strict=False):
             busy.append(worker)
-            worker.go.release()
+            worker.wake(functools.partial(work, record), cores, allowed)
         work(records[0])
     except BaseException:
         stop()
@@ -96,6 +116,34 @@ def alone() -> Iterator[None]:
         yield
     finally:
         _inside.worker = before
+
+
+def _cores_apart(count: int) -> tuple[set[int], list[set[int] | None]]:
+    """The cores that this thread may use; and of the others some for each worker to wake up on, or None for any.
+
+    Left alone, some schedulers wake a worker on its caller's core, and move it after milliseconds: later than most
+    calls take.
+    """
+    if _core_of_this_thread is None or count == 0:
+        return set(), [None] * count
+    allowed, here = os.sched_getaffinity(0), _core_of_this_thread()
+    others = sorted(allowed - {here}, key=lambda core: (core < here, core))
+    if not others:
+        return allowed, [None] * count
+    return allowed, [set(others[k::count]) or None for k in range(count)]
+
+
+def _find_core_of_this_thread() -> Callable[[], int] | None:
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    try:
+        found: Callable[[], int] = ctypes.CDLL(None).sched_getcpu
+    except (OSError, AttributeError):
+        return None
+    return found
+
+
+_core_of_this_thread = _find_core_of_this_thread()
 
 
 def _workers_for(count: int) -> list[_Worker]:
