@@ -160,10 +160,15 @@ def arguments(role: str, x: Array, w: Array, gy: Array) -> tuple[Array, Array]:
 
 
 def in_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call of each contestant, who take turns."""
+    """Seconds of each call of each contestant, who take turns.
+
+    Each begins with a call that is not timed: OpenMP's threads go on spinning for a while after a call, on the cores of
+    whoever comes next.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, call in contestants.items():
+            call()
             start = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - start)
