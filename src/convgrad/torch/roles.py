@@ -23,6 +23,8 @@ from ..errors import UnsupportedError
 from .options import Options
 
 DTYPES = {torch.float32, torch.float64, torch.complex64, torch.complex128}
+if BFLOAT16 is not None:
+    DTYPES.add(torch.bfloat16)
 WIDENED = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
 FUNCTIONS: dict[str, tuple[Any, str]] = {
     "forward": (api.conv, ""),
@@ -33,7 +35,7 @@ FUNCTIONS: dict[str, tuple[Any, str]] = {
 
 def compute(role: str, a: Tensor, b: Tensor, size: Sequence[int], options: Options) -> Tensor:
     """One role: (x, w), (gy, w) and input size, or (gy, x) and kernel size. Gradients are adjoints, as torch's are."""
-    if b.dtype is not a.dtype or (a.dtype not in DTYPES and (a.dtype is not torch.bfloat16 or BFLOAT16 is None)):
+    if a.dtype not in DTYPES or b.dtype is not a.dtype:
         narrow = _checked(a, b)
         wide = WIDENED[narrow]
         return compute(role, a.to(wide), b.to(wide), size, options).to(narrow)
@@ -71,7 +73,7 @@ def _checked(a: Tensor, b: Tensor) -> torch.dtype:
         rule = f"the other tensor is {_name(a.dtype)}"
         raise UnsupportedError("dtype", _name(b.dtype), rule, f"tensors of one dtype; .to(torch.{_name(a.dtype)})")
     if a.dtype not in WIDENED:
-        accepted = ", ".join(sorted(_name(dtype) for dtype in (*DTYPES, *WIDENED)))
+        accepted = ", ".join(sorted(map(_name, DTYPES | WIDENED.keys())))
         raise UnsupportedError("dtype", _name(a.dtype), "no kernel computes it", accepted)
     return a.dtype
 

@@ -17,7 +17,7 @@ from .layers import OURS
 
 Filter = Callable[[nn.Module, str], bool]
 THEIRS = {ours: theirs for theirs, ours in OURS.items()}
-ROUNDS = 7  # of a measurement, of which the least counts
+ROUNDS = 7  # of a measurement
 DENSE = 64  # channels of a group, from which matrix tiles are faster
 SURELY = 0.9  # of torch's time, so that noise swaps no layer
 
