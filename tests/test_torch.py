@@ -7,6 +7,7 @@ import itertools
 import pickle
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ torch: Any = peer("torch")
 import convgrad  # noqa: E402
 import convgrad.torch as ct  # noqa: E402
 from convgrad import GeometryError, UnsupportedError  # noqa: E402
-from convgrad.torch import functions, options, roles  # noqa: E402
+from convgrad.machine import Machine  # noqa: E402
+from convgrad.torch import functions, options, roles, swap  # noqa: E402
 from convgrad.torch.layers import OURS  # noqa: E402
 from convgrad.torch.swap import likely_faster  # noqa: E402
 
@@ -535,13 +537,19 @@ def test_subclasses_of_torchs_layers_are_left_alone() -> None:
     assert ct.accelerate(nn.Sequential(Special(3, 3, 3)), lambda layer, name: True) == []
 
 
-def test_kinds_of_layers_that_are_faster() -> None:
+def test_kinds_of_layers_that_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = [nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 1), nn.Conv1d(64, 64, 1)]
     ours = [
         *(nn.Conv2d(64, 64, 7, groups=64), nn.Conv3d(8, 8, 3), nn.Conv1d(64, 64, 9)),
         *(nn.Conv2d(64, 64, 3, dtype=torch.float64), nn.Conv2d(64, 64, 3, dilation=2)),
     ]
+    monkeypatch.setattr(swap, "Machine", SimpleNamespace(here=lambda: Machine("avx512", 2, ())))
     assert not any(map(likely_faster, theirs)) and all(map(likely_faster, ours))
+
+    monkeypatch.setattr(swap, "Machine", SimpleNamespace(here=lambda: Machine("avx512", 2, (), amx=True)))
+    on_tiles = [nn.Conv2d(64, 64, 3), nn.Conv2d(256, 64, 1), nn.ConvTranspose2d(128, 64, 3), nn.Conv2d(64, 256, 1)]
+    vectors = [nn.Conv2d(64, 32, 3), nn.Conv2d(128, 128, 3, groups=4), nn.Conv2d(64, 64, 3, dtype=torch.bfloat16)]
+    assert all(map(likely_faster, on_tiles)) and not any(map(likely_faster, vectors))
 
 
 # ---- errors

@@ -12,11 +12,13 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
+from ..machine import Machine
 from .layers import OURS
 
 Filter = Callable[[nn.Module, str], bool]
 THEIRS = {ours: theirs for theirs, ours in OURS.items()}
 ROUNDS = 7  # of a measurement, of which the least counts
+DENSE = 64  # channels of a group, from which matrix tiles are faster
 SURELY = 0.9  # of torch's time, so that noise swaps no layer
 
 
@@ -71,8 +73,10 @@ def likely_faster(layer: Any) -> bool:
     """Whether our kernels train layers of this kind in less time than torch's: by the tables of docs/torch.md."""
     rank, taps = len(layer.kernel_size), layer.weight[0, 0].numel()
     per_group = layer.in_channels // layer.groups
+    dense = min(per_group, layer.out_channels // layer.groups) >= DENSE
     return bool(
         layer.weight.dtype == torch.float64
+        or (dense and layer.weight.dtype == torch.float32 and Machine.here().amx)
         or (per_group <= 4 and taps > 1)
         or (rank == 1 and taps > 2)
         or (rank == 3 and taps > 1)
