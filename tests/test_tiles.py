@@ -155,6 +155,18 @@ def test_channels_that_lie_beside_each_other_change_no_bit(spelling: str, role: 
     assert_same(execute(plan, a, w, channels_last(np.full(expected.shape, np.nan, dtype))), expected)
 
 
+@here
+@both
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_channels_that_lie_beside_each_other_change_no_bit_of_a_weight_gradient(spelling: str, dtype: str) -> None:
+    problem = thirds(draw(spelling, dtype))
+    gy, x = problem.arguments("weight_grad")
+    plan = choose("weight_grad", problem.geometry, dtype, Machine.here(), "tiles")
+    expected = computed(problem, "weight_grad")
+    for arrays in ((gy, channels_last(x)), (channels_last(gy), x), (channels_last(gy), channels_last(x))):
+        assert_same(execute(plan, *arrays, np.full(expected.shape, np.nan, dtype)), expected)
+
+
 def _apart(array: np.ndarray) -> np.ndarray:
     whole = np.full((*array.shape[:-1], 2 * array.shape[-1] + 5), 77, array.dtype)
     whole[..., : 2 * array.shape[-1] : 2] = array

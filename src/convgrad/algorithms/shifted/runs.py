@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .layout import Layout, OuterLayout
 from .passes import Pass, Triple
 from .record import AXES
 
+ITEMS_PER_THREAD = 2  # of images that would be computed together, so that threads end at about the same time
 MOST_RANGES = 16
 LEAST_ITEMS = 16  # of the outer kernel: fewer blocks than these are cut into ranges of tiles
 TOTALS_BYTES = 8 << 20
@@ -61,8 +62,10 @@ def prepare_data(
             launches.append(DataLaunch(every, None))
             continue
         walked = (*target[:2], *(stride * s for stride, s in zip(target[2:], step, strict=True)))
+        alone = g.groups * math.prod(tiles_along(p, layout))
+        layout = replace(layout, together=_together(g.batch, alone, layout.together, threads))
         fields = common_fields(g, p, layout, source, walked, itemsize) | {
-            "items": -(-g.batch // layout.together) * g.groups * math.prod(tiles_along(p, layout)),
+            "items": -(-g.batch // layout.together) * alone,
             "rows": rows,
             "channels": channels,
             "w_group": oc * ic * taps,
@@ -78,6 +81,12 @@ def prepare_data(
         }
         launches.append(DataLaunch(every, prepared(fields, tables, layout.scratch, itemsize, threads)))
     return launches
+
+
+def _together(batch: int, alone: int, most: int, threads: int) -> int:
+    """Images of an item, so that there are items for all threads."""
+    wanted = ITEMS_PER_THREAD * threads if threads > 1 else 1
+    return max(1, min(most, batch * alone // wanted))
 
 
 def _output_place(fields: Mapping[str, int], layout: Layout, in_place: bool) -> dict[str, int]:

@@ -130,7 +130,8 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
         second = np.ascontiguousarray(second)
     launch = _prepared_for(plan, parameters, first.strides, second.strides, target.strides)
     if isinstance(launch, WeightLaunch):
-        kept = run_weight(launch, _kernel(weight_kernel.NAME, parameters.source).call, first, second, target)
+        kernel = _weight_kernel(parameters.source, launch.by_positions)
+        kept = run_weight(launch, kernel.call, first, second, target)
         strange = np.zeros(0, np.bool) if kept else None
     else:
         by_rows = any(one.by_rows for one in launch)
@@ -194,12 +195,16 @@ def _prepare(
 
 
 @functools.cache
-def _kernel(name: str, source: Source, by_rows: bool = False) -> jit.Kernel:
-    text = weight_kernel.text(source) if name == weight_kernel.NAME else _DATA[name].text(source, by_rows)
-    return jit.compile_kernel(name, text, TILES)
+def _kernel(name: str, source: Source, by_rows: bool) -> jit.Kernel:
+    return jit.compile_kernel(name, _DATA[name].text(source, by_rows), TILES)
 
 
 _DATA = {module.NAME: module for module in (data_kernel, filter_kernel)}
+
+
+@functools.cache
+def _weight_kernel(source: Source, by_positions: tuple[bool, bool]) -> jit.Kernel:
+    return jit.compile_kernel(weight_kernel.NAME, weight_kernel.text(source, by_positions), TILES)
 
 
 _ANYWHERE = Piecewise(lambda plan: (1,) * (plan.geometry.rank + 1))

@@ -156,8 +156,9 @@ class WeightLayout:
 
     @property
     def sums_at(self) -> int:
-        """Behind 16 channels in each part."""
-        return self.temp_at + _up(self.parts * SIDE * self.temp_pitch // 2, SIDE)
+        """Behind 16 channels in each part; or 16 float32 of every position, and a tile of each part."""
+        halves, floats = self.parts * SIDE * self.temp_pitch // 2, SIDE * (self.temp_pitch + self.parts * SIDE)
+        return self.temp_at + _up(max(halves, floats), SIDE)
 
     @property
     def columns(self) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...jit.ir import Function, Value
 from ..shifted.data_kernel import ceil_div, clamp
 from ..shifted.record import Record
-from .instructions import DEPTH, HALVES, SIDE, load_extremes, see, split_pairs, split_row, store_extremes
+from .instructions import DEPTH, FLOATS, HALVES, SIDE, load_extremes, see, split_pairs, split_row, store_extremes
 from .sources import Source
 
 STEPS = {"dense": 1, "second": 2, "apart": None}  # how far apart numbers may lie: a function for each
@@ -314,5 +314,87 @@ def gradient_rows(source: Source) -> Function:
                     f.at(to, "i16", (d.index * r["panel_h"] + h.index) * r["panel_w"]),
                     f.at(first, source.element, d.index * r["y_d"] + h.index * r["y_h"]),
                     *(f.arg("extremes"), part_pitch, r["y_c"], nw, f.i64(0), nw),
+                )
+    return f
+
+
+# --- of the weight gradient, where the channels of an array lie beside each other
+
+
+def _clear_positions(f: Function, temp: Value, count: Value) -> None:
+    with f.loop("cleared", 0, count) as q:
+        f.store(f.zero(FLOATS), f.at(temp, "float", q.index * SIDE))
+
+
+def _pairs_at(f: Function, temp: Value, position: Value, parts: int) -> list[Value]:
+    """The parts of the numbers of 16 channels at a position and the next, in pairs."""
+    at = f.at(temp, "float", position * SIDE)
+    return split_pairs(f, [f.load(FLOATS, at), f.load(FLOATS, f.at(at, "float", SIDE))], parts)
+
+
+def panel_of_positions(source: Source) -> Function:
+    """What `turn_panel` makes. 16 channels at a time are spread over the panel, then paired as they lie."""
+    f = Function(
+        "panel_of_positions",
+        f"ptr record, ptr x, ptr panel, ptr temp, ptr extremes, i64 channels, {_TILE}",
+        internal=True,
+    )
+    r = Record(f, f.arg("record"))
+    r.load_all()
+    parts, element, temp = source.parts, source.element, f.arg("temp")
+    step = r["stride_w"] * r["x_w"]
+    with f.loop("block", 0, r["channels_together"], SIDE) as block:
+        _clear_positions(f, temp, r["turned"] + DEPTH)
+        count = f.arg("channels") - block.index
+        from_block = f.at(f.arg("x"), element, block.index)
+        with lines(f, r) as line:
+            to = f.at(temp, "float", line.place * SIDE)
+            from_line = f.at(from_block, element, line.source)
+            high = f.select(line.inside, line.high, line.low)
+            with f.loop("position", line.low, high, carried=load_extremes(f, f.arg("extremes"))) as j:
+                found = source.load(f, f.at(from_line, element, (j.index - line.low) * step), 1, count)
+                f.store(found, f.at(to, "float", j.index * SIDE))
+                j.next = see(f, j.carried, found)
+            store_extremes(f, j.carried, f.arg("extremes"))
+        with f.loop("parity", 0, r["parities"]) as parity:
+            blocks = parity.index * (r["channels_together"] // SIDE) + block.index // SIDE
+            to = f.at(f.arg("panel"), "i32", blocks * r["block_panel"])
+            with f.loop("pair", 0, r["turned"] // 2) as pair:
+                for part, words in enumerate(_pairs_at(f, temp, pair.index * 2 + parity.index, parts)):
+                    f.store(words, f.at(to, "i32", r["panel_part"] * part + pair.index * SIDE))
+    return f
+
+
+def gradient_of_positions(source: Source) -> Function:
+    """What `gradient_rows` makes. 16 rows at a time are spread over the positions, paired, and turned."""
+    f = Function(
+        "gradient_of_positions",
+        "ptr record, ptr gy, ptr to, ptr temp, ptr extremes, i64 rows, i64 nd, i64 nh, i64 nw",
+        internal=True,
+    )
+    r = Record(f, f.arg("record"))
+    r.load_all()
+    parts, element, temp = source.parts, source.element, f.arg("temp")
+    pairs_of = f.at(temp, "i32", r["run"] * SIDE)  # behind the positions: 16 rows of each part
+    with f.loop("row", 0, r["rows_together"], SIDE) as row:
+        _clear_positions(f, temp, r["run"])
+        count = f.arg("rows") - row.index
+        with f.loop("d", 0, f.arg("nd")) as d, f.loop("h", 0, f.arg("nh")) as h:
+            at = f.at(f.arg("gy"), element, row.index + d.index * r["y_d"] + h.index * r["y_h"])
+            to = f.at(temp, "float", (d.index * r["panel_h"] + h.index) * r["panel_w"] * SIDE)
+            with f.loop("w", 0, f.arg("nw"), carried=load_extremes(f, f.arg("extremes"))) as w:
+                found = source.load(f, f.at(at, element, w.index * r["y_w"]), 1, count)
+                f.store(found, f.at(to, "float", w.index * SIDE))
+                w.next = see(f, w.carried, found)
+            store_extremes(f, w.carried, f.arg("extremes"))
+        with f.loop("q", 0, r["run"], DEPTH) as q:
+            with f.loop("pair", 0, SIDE) as pair:
+                for part, words in enumerate(_pairs_at(f, temp, q.index + pair.index * 2, parts)):
+                    f.store(words, f.at(pairs_of, "i32", pair.index * SIDE + part * SIDE * SIDE))
+            to = f.at(f.arg("to"), "i16", row.index * r["gy_pitch"] + q.index)
+            for part in range(parts):
+                f.call(
+                    *("turn", f.at(to, "i32", r["gy_part"] * part if part else 0)),
+                    *(f.at(pairs_of, "i32", part * SIDE * SIDE), r["gy_pitch"] // 2, f.i64(SIDE)),
                 )
     return f

@@ -149,6 +149,7 @@ class WeightLaunch:
     launch: Launch
     totals: int
     blocks: int
+    by_positions: tuple[bool, bool]  # whether the channels of gy, and of x, lie beside each other
 
 
 def prepare_weight(
@@ -189,7 +190,8 @@ def prepare_weight(
         if table is not None:
             fields[f"{array}_groups"], tables[f"{array}_lanes"] = table.shape[1], table
     launch = prepared(fields, tables, layout.scratch, 4, threads)
-    return WeightLaunch(launch, 2 * layout.entries * blocks * ranges if ranges > 1 else 0, blocks)
+    by_positions = gradient[1] == itemsize, source[1] == itemsize
+    return WeightLaunch(launch, 2 * layout.entries * blocks * ranges if ranges > 1 else 0, blocks, by_positions)
 
 
 def _pair_row(shift: int, layout: WeightLayout) -> int:

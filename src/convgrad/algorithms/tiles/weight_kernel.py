@@ -34,7 +34,15 @@ from .instructions import (
     store_tile,
 )
 from .layout import STEP
-from .pack import STEPS, gradient_rows, half_plane, half_row, turn_panel
+from .pack import (
+    STEPS,
+    gradient_of_positions,
+    gradient_rows,
+    half_plane,
+    half_row,
+    panel_of_positions,
+    turn_panel,
+)
 from .sources import DECLARATIONS as OF_ARRAYS
 from .sources import Source, lanes_apart
 
@@ -42,12 +50,18 @@ NAME = "convgrad_tiles_weight"
 CHUNK = 128
 
 
-def text(source: Source) -> str:
-    """The whole module for arrays of a source."""
+def text(source: Source, by_positions: tuple[bool, bool] = (False, False)) -> str:
+    """The whole module for arrays of a source.
+
+    by_positions: whether the channels of gy, and of x, lie beside each other.
+    """
+    gy_by_positions, x_by_positions = by_positions
     functions = [_products(source.products), _add_sums(source), _settle(source), turn("float", SIDE)]
-    functions += [*(half_row(source, kind) for kind in STEPS), half_plane(source)]
-    functions += [turn_panel(source), gradient_rows(source)]
-    functions += [_driver(source)]
+    if not all(by_positions):
+        functions += [*(half_row(source, kind) for kind in STEPS), half_plane(source)]
+    functions += [panel_of_positions(source) if x_by_positions else turn_panel(source)]
+    functions += [gradient_of_positions(source) if gy_by_positions else gradient_rows(source)]
+    functions += [_driver(source, by_positions)]
     head = f"; {NAME}: {source.dtype}, {source}\n{CYCLE_COUNTER}{DECLARATIONS}{OF_ARRAYS}"
     return "\n".join([head, *(function.text() for function in functions)])
 
@@ -116,7 +130,7 @@ def _settle(source: Source) -> Function:
     return f
 
 
-def _driver(source: Source) -> Function:
+def _driver(source: Source, by_positions: tuple[bool, bool]) -> Function:
     f = Function(NAME, "ptr record")
     r = Record(f, f.arg("record"))
     r.load_all()
@@ -162,16 +176,16 @@ def _driver(source: Source) -> Function:
             offset = o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"]
             with f.loop("pack_image", 0, images) as n:
                 f.call(
-                    "turn_panel",
+                    "panel_of_positions" if by_positions[1] else "turn_panel",
                     *(f.arg("record"), f.at(x, element, (n0 + n.index) * r["x_n"])),
                     *(f.at(r["scratch"], "i32", n.index * r["image_panel"]), temp, extremes, channels),
                     # whole panels, also for tiles at the edge: a stale NaN would survive its product with zero
                     *(o["d"], o["h"], o["w"], r["panel_d"], r["panel_h"], r["panel_w"]),
                 )
                 f.call(
-                    "gradient_rows",
+                    "gradient_of_positions" if by_positions[0] else "gradient_rows",
                     *(f.arg("record"), f.at(gy, element, (n0 + n.index) * r["y_n"] + offset)),
-                    *(f.at(packed_gy, "i32", n.index * r["gy_image"]), extremes),
+                    *(f.at(packed_gy, "i32", n.index * r["gy_image"]), *([temp] if by_positions[0] else []), extremes),
                     *(rows, extent["d"], extent["h"], extent["w"]),
                 )
             with f.loop("row", 0, rows, STEP) as row:
