@@ -23,7 +23,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("isa", settings.X86_LEVELS)
-@pytest.mark.parametrize("algorithm", ["shifted", "fourier"])
+@pytest.mark.parametrize("algorithm", ["shifted", "dense", "fourier"])
 def test_no_kernel_reads_or_writes_past_an_array(isa: str, algorithm: str) -> None:
     detected = Machine.here().isa
     if isa not in settings.X86_LEVELS[: settings.X86_LEVELS.index(detected) + 1 if detected != "neon" else 0]:

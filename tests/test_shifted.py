@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import axes, every_axis, geometries
+from strategies import Problem, axes, every_axis, geometries, problems
 
 from convgrad import definition
-from convgrad.algorithms.shifted import data_kernel, outer_kernel, weight_kernel
-from convgrad.algorithms.shifted.layout import Layout, data_layout, outer_layout, weight_layout
+from convgrad.algorithms import shifted
+from convgrad.algorithms.shifted import data_kernel, dense_kernel, outer_kernel, weight_kernel
+from convgrad.algorithms.shifted.layout import (
+    DenseLayout,
+    Layout,
+    data_layout,
+    dense_layout,
+    outer_layout,
+    weight_layout,
+)
 from convgrad.algorithms.shifted.passes import AxisPass, Pass, forward_axis, input_grad_axis, passes
 from convgrad.choose import choose
 from convgrad.execute import execute
@@ -20,6 +29,7 @@ from convgrad.geometry import Axis, Geometry
 from convgrad.jit import compile as jit
 from convgrad.jit.targets import TARGETS
 from convgrad.machine import Machine
+from convgrad.plan import Plan, Proposal
 from convgrad.spelling import parse
 
 Triples = set[tuple[int, int, int]]  # (input, tap, output)
@@ -68,6 +78,18 @@ def test_every_tap_of_every_position_stays_inside_its_panel(g: Geometry, lanes: 
         check_layout(p, lay)
 
 
+def check_panels(p: Pass, lay: Layout) -> None:
+    """The same for panels that may hold a strided input as it lies."""
+    if lay.walk == (1, 1, 1):
+        check_layout(p, lay)
+        return
+    assert lay.walk == p.stride and lay.phases == ((0, 0, 0),)
+    last = [(size - 1) * step for size, step in zip(lay.tile, lay.walk, strict=True)]
+    for offset, shift in zip(p.offsets, lay.shifts, strict=True):
+        assert np.unravel_index(shift, lay.panel) == offset
+        assert np.ravel_multi_index(last, lay.panel) + shift < lay.panel_size
+
+
 def check_layout(p: Pass, lay: Layout) -> None:
     length = ((lay.tile[0] - 1) * lay.panel[1] + lay.tile[1] - 1) * lay.panel[2] + lay.tile[2]
     assert length <= lay.run and lay.run + max(lay.shifts, default=0) <= lay.panel_size + lay.slack
@@ -80,7 +102,9 @@ def check_layout(p: Pass, lay: Layout) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
-@pytest.mark.parametrize("module", [data_kernel, outer_kernel, weight_kernel], ids=["data", "outer", "weight"])
+@pytest.mark.parametrize(
+    "module", [data_kernel, dense_kernel, outer_kernel, weight_kernel], ids=["data", "dense", "outer", "weight"]
+)
 def test_the_text_of_a_kernel_is_a_function_of_dtype_and_isa(module, target) -> None:
     for element in ("float", "double"):
         text = module.text(element, target)
@@ -95,7 +119,7 @@ def test_the_parts_of_the_outer_kernels_memory_do_not_meet(g: Geometry, lanes: i
     rows = g.out_channels_per_group
     for p in passes("forward", g):
         lay = outer_layout(p, rows, g.in_channels_per_group, lanes, itemsize)
-        check_layout(p, lay.panels)
+        check_panels(p, lay.panels)
         count = lay.panels.tile[0] * lay.panels.tile[1] * lay.panels.tile[2]
         slabs = -(-lay.total_pitch // (4 * lanes))
         assert lay.panels.buffer_at + slabs * lay.run * lay.gy_pitch <= lay.temp_at
@@ -105,6 +129,22 @@ def test_the_parts_of_the_outer_kernels_memory_do_not_meet(g: Geometry, lanes: i
         assert lay.totals_at + 2 * lay.entries <= lay.scratch
         assert lay.rows_together <= lay.total_pitch
         assert lay.panels.channels_together * len(p.offsets) <= lay.column_pitch
+
+
+@given(geometries(), st.sampled_from([4, 8, 16]), st.sampled_from([4, 8]), st.sampled_from(["forward", "input_grad"]))
+def test_the_parts_of_the_dense_kernels_memory_do_not_meet(g: Geometry, lanes: int, itemsize: int, role: str) -> None:
+    rows, channels = g.out_channels_per_group, g.in_channels_per_group
+    for p in passes(role, g):
+        lay = dense_layout(p, rows, channels, lanes, itemsize, 4 * lanes)
+        panels, taps = lay.panels, len(p.offsets)
+        check_panels(p, panels)
+        count = panels.together * panels.tile[0] * panels.tile[1] * panels.tile[2]
+        assert lay.row_pitch % lanes == 0
+        assert panels.buffer_at + (count - 1 + lanes) * lay.row_pitch <= lay.temp_at
+        assert lay.temp_at + lanes * lanes <= lay.positions_at
+        assert lay.positions_at + count * 8 // itemsize <= lay.weights_at
+        assert lay.weights_at + lay.channel_step * taps * lay.row_pitch <= lay.scratch
+        assert -(-rows // lay.row_pitch) * lay.row_pitch * channels * taps <= max(lay.packed, 1) * max(taps, 1)
 
 
 compiled = pytest.mark.skipif(jit.available() is not None, reason=str(jit.available()))
@@ -128,6 +168,7 @@ def computed(role: str, g: Geometry, a: np.ndarray, b: np.ndarray, out: np.ndarr
         "n2 ic7 oc100 i4x5x6 k2x3x2 s2 p1",
         "n1 ic2 oc33 i60x61 k5x3 p2",  # several tiles
         "n2 ic3 oc13 i30x31 k4x3 s3x2",  # a stride, nothing padded
+        "n1 ic2 oc33 i90x61 k3x3 s2 p1",  # several tiles with a stride
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -145,6 +186,68 @@ def test_outer_products_are_exact_on_whole_numbers(spelling: str, dtype: str) ->
         assert np.array_equal(
             computed("weight_grad", g, relaid(gy), relaid(x), np.empty(g.weight_shape, dtype)), expected
         )
+
+
+def dense(role: str, g: Geometry, dtype: str, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """The plan of `shifted` with vectors along rows, whether that is faster or not."""
+    plan = choose(role, g, dtype, Machine.here(), "shifted")
+    with monkeypatch.context() as patch:
+        patch.setattr(shifted, "_is_dense", lambda *_: True)
+        offer = shifted.propose(role, g.with_batch(1), dtype, Machine.here(), 1 << 40)
+    assert isinstance(offer, Proposal) and isinstance(offer.parameters.steps[0][1], DenseLayout)
+    return replace(plan, parameters=offer.parameters, operations=shifted.SMALL_OPERATIONS)
+
+
+@compiled
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "n3 ic40 oc150 i7x7 k3x3 p1",  # one item, weights packed in steps, rows of three shapes
+        "n9 ic17 oc33 i9x10 k3x3 p1",  # images in two items, weights packed before
+        "n2 ic9 oc70 i60x61 k5x3 p2",  # several tiles, of which the last is smaller
+        "n2 ic130 oc48 i15x17 k3x3 s2 p1",  # a stride that meets every residue: one panel
+        "n2 ic3 oc35 i61x60 k3x3 s2 p1",  # the same with several tiles
+        "n2 ic20 oc48 i15x17 k1x1 s2",  # and one that does not
+        "n2 ic24 oc40 i15x16 k4x3 s2x3 p2 d1x2",
+        "n2 ic64 oc96 g2 i13x9 k3x3 p1",
+        "n2 ic33 oc34 i5x6x7 k3x2x3 p1 s1x2x1",
+        "n3 ic12 oc64 i300 k7 p3",
+        "n5 ic700 oc20 i6x6 k1x1",
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("role", ["forward", "input_grad"])
+def test_dense_products_have_the_bits_of_the_data_kernel(
+    spelling: str, role: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    g = parse(spelling)
+    rng = np.random.default_rng(4)
+    source, shape = (g.input_shape, g.output_shape) if role == "forward" else (g.output_shape, g.input_shape)
+    a, w = (rng.standard_normal(s).astype(dtype) for s in (source, g.weight_shape))
+    monkeypatch.setattr(shifted, "_is_dense", lambda *_: False)
+    offer = shifted.propose(role, g.with_batch(1), dtype, Machine.here(), 1 << 40)
+    assert isinstance(offer, Proposal) and isinstance(offer.parameters.steps[0][1], Layout)
+    plan = dense(role, g, dtype, monkeypatch)
+    expected = execute(replace(plan, parameters=offer.parameters), a, w, np.empty(shape, dtype))
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("CONVGRAD_NUM_THREADS", threads)
+        assert np.array_equal(execute(plan, a, w, np.full(shape, np.nan, dtype)), expected)
+        for relaid in (np.asfortranarray, wider):
+            whole = relaid(np.full(shape, 77, dtype))
+            assert np.array_equal(execute(plan, relaid(a), relaid(w), whole), expected)
+            assert whole.base is None or (whole.base[..., whole.shape[-1] :] == 77).all()
+
+
+@compiled
+@given(problems(), st.sampled_from(["forward", "input_grad"]), st.integers(1, 3))
+def test_dense_products_are_exact_on_whole_numbers(problem: Problem, role: str, threads: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVGRAD_NUM_THREADS", str(threads))
+        plan = dense(role, problem.geometry, problem.x.dtype.name, patch)
+        out = np.full(problem.result_shape(role), np.nan, problem.x.dtype)
+        execute(plan, *problem.arguments(role), out)
+    expected = getattr(definition, role)(*problem.arguments(role), problem.geometry)
+    assert np.array_equal(out, expected)
 
 
 def wider(array: np.ndarray) -> np.ndarray:

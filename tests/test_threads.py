@@ -42,6 +42,7 @@ def real_numbers(text: str, dtype: str) -> Problem:
         "n2 ic32 oc32 i24x24x6 k3 p1 g32",
         "n1 ic3 oc70 i9000 k31",
         "n7 ic40 oc64 i20x20 k1x1",
+        "n3 ic128 oc128 i14x14 k3x3 p1",
     ],
 )
 def test_any_number_of_threads_gives_the_same_bits(

@@ -7,9 +7,10 @@ phases in which that is true again. So all three roles are sums over taps of pro
     gx[:, q] = sum over taps t of  w[t].T @ gy[:, q - shift(t)]
     gw[t]    = sum over q of       gy[:, q] @ x[:, q + shift(t)].T
 
-`passes` turns a geometry into taps and phases, `layout` cuts it into tiles, `data_kernel`, `outer_kernel` and
-`weight_kernel` print the loop nests, `runs` fills their records. Everything about a geometry is a number in a record:
-three compiled kernels per dtype and ISA serve them all.
+`passes` turns a geometry into taps and phases, `layout` cuts it into tiles, the kernels print the loop nests
+(`data_kernel` and `weight_kernel` with vectors along positions, `dense_kernel` and `outer_kernel` with vectors along
+channels of the result), `data_runs` and `weight_runs` fill their records. Everything about a geometry is a number in a
+record: four compiled kernels per dtype and ISA, and one that packs weights, serve them all.
 
 Zeros stand for padding in the panels, and zero times infinity is NaN. So a weight (or, for the weight gradient, a
 result) that is not finite sends the call to `taps`, which stores no zeros.
@@ -19,8 +20,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import ModuleType
 
 import numpy as np
 
@@ -28,34 +29,31 @@ from ... import settings
 from ...geometry import Axis, Geometry
 from ...jit import builtin
 from ...jit import compile as jit
-from ...jit.targets import target_of
+from ...jit.targets import Target, target_of
 from ...machine import Machine
 from ...plan import Plan, Proposal
 from ..matmul import IM2COL, TAPS
 from ..record import Algorithm, Array, Native, Piecewise, Ready
-from . import data_kernel, outer_kernel, small, weight_kernel
-from .layout import Layout, OuterLayout, data_layout, outer_layout, weight_layout
+from . import data_kernel, dense_kernel, outer_kernel, small, weight_kernel
+from .cost import seconds
+from .data_runs import DataLaunch, prepare_data, run_data
+from .layout import DenseLayout, Layout, OuterLayout, data_layout, dense_layout, outer_layout, weight_layout
 from .passes import Pass, passes
-from .runs import (
-    DataLaunch,
+from .weight_runs import (
     OuterLaunch,
     WeightLaunch,
     outer_totals_bytes,
-    prepare_data,
     prepare_outer,
     prepare_weight,
-    run_data,
     run_outer,
     run_weight,
     totals_bytes,
 )
 
 ELEMENTS = {"float32": "float", "float64": "double"}
-# of one core for float32 and AVX-512; coarse, it only orders the candidates
-OPERATIONS_PER_SECOND = 1.3e11
-ONE_ROW = 0.55  # of that rate where a product has one row: loads are its limit then
-SECONDS_PER_PASS = 5e-6
 SMALL_OPERATIONS = 1 << 21  # a call with fewer runs on the caller's thread
+DENSE_FILLED = 0.75  # of vectors along rows; below, the dense kernel loses
+DENSE_TERMS, DENSE_TERMS_OF_ONE_TAP = 128, 512
 LEAST_FILLED = 0.6  # of vectors along output channels; below, vectors along positions are faster
 MOST_PREPARED = 4096
 WORKSPACE_LIMIT = 32 << 20  # of the rare call that goes to `taps`
@@ -67,15 +65,17 @@ class Steps:
 
     isa: str
     walked: Geometry  # the geometry that the passes walk: one axis where all positions are alike
-    steps: tuple[tuple[Pass, Layout | OuterLayout], ...]
+    steps: tuple[tuple[Pass, Layout | DenseLayout | OuterLayout], ...]
 
     def __str__(self) -> str:
         _, layout = self.steps[0]
-        count = f"{len(self.steps)} passes, " if len(self.steps) > 1 else ""
-        rows = f"oc {layout.rows_together}, " if isinstance(layout, OuterLayout) else ""
-        panels = layout.panels if isinstance(layout, OuterLayout) else layout
-        tile = "x".join(map(str, panels.tile))
-        return f"{self.isa}, {count}tile {tile}, {rows}ic {panels.channels_together}, {panels.together} images an item"
+        panels = layout if isinstance(layout, Layout) else layout.panels
+        parts = [self.isa]
+        parts += ["vectors along channels"] if isinstance(layout, DenseLayout) else []
+        parts += [f"{len(self.steps)} passes"] if len(self.steps) > 1 else []
+        parts += [f"tile {'x'.join(map(str, panels.tile))}"]
+        parts += [f"oc {layout.rows_together}"] if isinstance(layout, OuterLayout) else []
+        return ", ".join([*parts, f"ic {panels.channels_together}", f"{panels.together} images an item"])
 
 
 def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspace_limit: int) -> Proposal | str:
@@ -88,7 +88,7 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     target = target_of(machine.isa)
     lanes = target.vector_bytes // itemsize
     ic, oc = g.in_channels_per_group, g.out_channels_per_group
-    steps: tuple[tuple[Pass, Layout | OuterLayout], ...]
+    steps: tuple[tuple[Pass, Layout | DenseLayout | OuterLayout], ...]
     if role == "weight_grad":
         (walk,) = passes("forward", g)
         if _fills_vectors(oc, lanes):
@@ -103,16 +103,36 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
             chain = layout.together * layout.run // lanes + math.log2(lanes) + 3
     else:
         rows, channels = (oc, ic) if role == "forward" else (ic, oc)
-        steps = tuple((p, data_layout(p, rows, channels, lanes, itemsize)) for p in passes(role, g))
-        workspace = max(layout.scratch for _, layout in steps) * itemsize
+        walks = passes(role, g)
+        data = tuple((p, data_layout(p, rows, channels, lanes, itemsize)) for p in walks)
+        steps, workspace = data, max(layout.scratch for _, layout in data) * itemsize
+        if _is_dense(g, role, rows, channels, lanes):
+            widest = dense_kernel.most_rows(target, lanes)
+            dense = tuple((p, dense_layout(p, rows, channels, lanes, itemsize, widest)) for p in walks)
+            needed = max(g.groups * layout.packed + layout.scratch for _, layout in dense) * itemsize
+            if needed <= workspace_limit:
+                steps, workspace = dense, needed
         chain = channels * math.prod(g.kernel_size)
     if workspace > workspace_limit:
         return f"its panels take {workspace >> 20} MiB, more than the limit of {workspace_limit >> 20} MiB"
-    rate = OPERATIONS_PER_SECOND * lanes / 16 * (1 if target.fma else 0.5)
-    if (ic if role == "input_grad" else oc) == 1:
-        rate *= ONE_ROW
-    seconds = 2 * g.products / rate + len(steps) * SECONDS_PER_PASS
-    return Proposal(seconds, workspace, 0.5 * (chain + 1), Steps(target.name, g, steps))
+    took = seconds(role, g, steps[0][1], target, itemsize)
+    return Proposal(took, workspace, 0.5 * (chain + 1), Steps(target.name, g, steps))
+
+
+def _is_dense(g: Geometry, role: str, rows: int, channels: int, lanes: int) -> bool:
+    """Whether vectors along the rows of the output are faster than along its positions.
+
+    Both give the same bits. Rows must fill the vectors, and there must be enough terms to pay for turning the output;
+    more of them for one tap, which wastes no positions between rows either way.
+    """
+    if rows < 2 * lanes or rows / (-(-rows // lanes) * lanes) < DENSE_FILLED:
+        return False
+    if 2 * g.with_batch(1).products < SMALL_OPERATIONS:
+        return False
+    terms = channels * math.prod(g.kernel_size)
+    if terms > channels:
+        return terms >= DENSE_TERMS
+    return terms >= (DENSE_TERMS_OF_ONE_TAP if role == "forward" else DENSE_TERMS_OF_ONE_TAP // 2)
 
 
 def _fills_vectors(rows: int, lanes: int) -> bool:
@@ -131,14 +151,14 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
         target = joined_positions(target)
     if plan.role != "weight_grad":
         b = np.ascontiguousarray(b)
-    kernel = _kernel(_module(plan.role, parameters), plan.dtype, parameters.isa).call
+    kernels = tuple(_kernel(name, plan.dtype, parameters.isa).call for name in _names(plan.role, parameters))
     launch, stores_zeros = _prepared_for(plan, parameters, a.strides, b.strides, target.strides)
     if isinstance(launch, OuterLaunch):
-        run_outer(launch, kernel, a, b, target)
+        run_outer(launch, kernels[0], a, b, target)
     elif isinstance(launch, WeightLaunch):
-        run_weight(launch, kernel, a, b, target)
+        run_weight(launch, kernels[0], a, b, target)
     else:
-        run_data(launch, kernel, a, b, target)
+        run_data(launch, kernels, a, b, target)
     if stores_zeros and _zeros_met_infinity([target] if plan.role == "weight_grad" else [b, target]):
         _run_without_zeros(plan, a, b, target)
     if target is not out and not np.may_share_memory(target, out):
@@ -179,7 +199,10 @@ def _small_state(plan: Plan, scratch: Array | None = None) -> Array | None:
     }[plan.role]
     a, b, out = (_contiguous(shape, np.dtype(plan.dtype).itemsize) for shape in shapes)
     prepared = _prepare(plan, parameters, a, b, out, threads=1)
-    kernel = _kernel(_module(plan.role, parameters), plan.dtype, parameters.isa)
+    names = _names(plan.role, parameters)
+    if len(names) > 1:
+        return None
+    kernel = _kernel(names[0], plan.dtype, parameters.isa)
     element, target = ELEMENTS[plan.dtype], target_of(parameters.isa)
     searched = (2 if plan.role == "weight_grad" else 1) if _stores_zeros(plan) else None
     if isinstance(prepared, OuterLaunch):
@@ -193,10 +216,10 @@ def _small_state(plan: Plan, scratch: Array | None = None) -> Array | None:
         return small.prepare(kernel, element, target, [(prepared.launch, 0)], shapes, searched, totals, None, scratch)
     launches = []
     for one in prepared:
-        if one.launch is None:
+        if one.products is None:
             return None
         begins = [part.start or 0 for part in one.every]
-        launches.append((one.launch, sum(start * stride for start, stride in zip(begins, out, strict=True))))
+        launches.append((one.products, sum(start * stride for start, stride in zip(begins, out, strict=True))))
     return small.prepare(kernel, element, target, launches, shapes, searched, scratch=scratch)
 
 
@@ -205,7 +228,7 @@ def stacked(plan: Plan, images: int) -> Plan | None:
     parameters = plan.parameters
     assert isinstance(parameters, Steps)
     ((walk, layout),) = parameters.steps
-    panels = layout.panels if isinstance(layout, OuterLayout) else layout
+    panels = layout if isinstance(layout, Layout) else layout.panels
     if panels.tile != walk.output:
         return None
     many = _many_groups(parameters, images)
@@ -259,9 +282,10 @@ def _prepare(
         ((p, layout),) = parameters.steps
         if isinstance(layout, OuterLayout):
             return prepare_outer(g, p, layout, a, b, itemsize, threads)
+        assert isinstance(layout, Layout)
         return prepare_weight(g, p, layout, a, b, itemsize, threads)
     in_place = data_kernel.works_in_place(target_of(parameters.isa))
-    walks = tuple((p, layout) for p, layout in parameters.steps if isinstance(layout, Layout))
+    walks = tuple((p, layout) for p, layout in parameters.steps if not isinstance(layout, OuterLayout))
     return prepare_data(g, walks, plan.role == "input_grad", in_place, a, out, itemsize, threads)
 
 
@@ -311,21 +335,33 @@ def kernel_text(plan: Plan) -> str:
     """The LLVM IR of the kernel that runs `plan`."""
     parameters = plan.parameters
     assert isinstance(parameters, Steps)
-    text: str = _module(plan.role, parameters).text(ELEMENTS[plan.dtype], target_of(parameters.isa))
-    return text
+    name, *_ = _names(plan.role, parameters)
+    return _TEXTS[name](ELEMENTS[plan.dtype], target_of(parameters.isa))
 
 
-def _module(role: str, parameters: Steps) -> ModuleType:
-    """The module that prints the kernel."""
+def _names(role: str, parameters: Steps) -> tuple[str, ...]:
+    """The kernel of a plan, and the one that packs its weights."""
+    layout = parameters.steps[0][1]
+    if isinstance(layout, DenseLayout):
+        return dense_kernel.NAME, dense_kernel.FILTER
     if role != "weight_grad":
-        return data_kernel
-    return outer_kernel if isinstance(parameters.steps[0][1], OuterLayout) else weight_kernel
+        return (data_kernel.NAME,)
+    return (outer_kernel.NAME if isinstance(layout, OuterLayout) else weight_kernel.NAME,)
+
+
+_TEXTS: dict[str, Callable[[str, Target], str]] = {
+    data_kernel.NAME: data_kernel.text,
+    dense_kernel.NAME: dense_kernel.text,
+    dense_kernel.FILTER: dense_kernel.filter_text,
+    outer_kernel.NAME: outer_kernel.text,
+    weight_kernel.NAME: weight_kernel.text,
+}
 
 
 @functools.cache
-def _kernel(module: ModuleType, dtype: str, isa: str) -> jit.Kernel:
+def _kernel(name: str, dtype: str, isa: str) -> jit.Kernel:
     target = target_of(isa)
-    return jit.compile_kernel(module.NAME, module.text(ELEMENTS[dtype], target), target)
+    return jit.compile_kernel(name, _TEXTS[name](ELEMENTS[dtype], target), target)
 
 
 def plain(array: Array, dtype: np.dtype[np.generic]) -> Array:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from ...jit.ir import CYCLE_COUNTER, DECLARE_PREFETCH, Function, Value, declare_fma, declare_masked
 from ...jit.targets import Target
-from .record import Record
+from .record import Record, tile_at
 
 NAME = "convgrad_data"
 
@@ -165,7 +165,7 @@ def _unpack(element: str) -> Function:
     r = Record(f, f.arg("record"))
     pitch_d = r["panel_h"] * r["panel_w"]
     with f.loop("row", 0, r["rows"]) as row, f.loop("d", 0, f.arg("nd")) as d, f.loop("h", 0, f.arg("nh")) as h:
-        source = row.index * r["run"] + d.index * pitch_d + h.index * r["panel_w"]
+        source = row.index * r["out_row"] + d.index * pitch_d + h.index * r["panel_w"]
         to = row.index * r["y_c"] + d.index * r["y_d"] + h.index * r["y_h"]
         f.call(
             "copy_row",
@@ -188,12 +188,7 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
         tile, rest = item % tiles, item // tiles
         group, n0 = rest % r["groups"], rest // r["groups"] * r["together"]
         images = f.smaller(r["images"] - n0, r["together"])
-        o = {
-            "w": tile % r["tiles_w"] * r["tile_w"],
-            "h": tile // r["tiles_w"] % r["tiles_h"] * r["tile_h"],
-            "d": tile // (r["tiles_w"] * r["tiles_h"]) * r["tile_d"],
-        }
-        extent = {a: f.smaller(r[f"out_{a}"] - o[a], r[f"tile_{a}"]) for a in "dhw"}
+        o, extent = tile_at(f, r, tile)
         read = {a: extent[a] + r[f"reach_{a}"] for a in "dhw"}  # panel positions that the tile reads, per phase
         length = (extent["d"] - 1) * r["panel_h"] * r["panel_w"] + (extent["h"] - 1) * r["panel_w"] + extent["w"]
         x = f.at(r["x"], element, n0 * r["x_n"] + group * r["channels"] * r["x_c"])
@@ -201,7 +196,8 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
         y_at = n0 * r["y_n"] + group * r["rows"] * r["y_c"]
         y_at = y_at + o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"]
         y = f.at(r["y"], element, y_at)
-        image_panel = r["channels_together"] * r["panel_size"]
+        joined = r["runs_apart"].equals(0)
+        runs, length = f.select(joined, 1, images), f.select(joined, images * r["plane"], length)
         buffered = r["in_place"].equals(0)
         buffers = f.select(buffered, f.at(r["scratch"], element, r["buffer_at"]), y)
 
@@ -213,7 +209,7 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
                     "pack",
                     f.arg("record"),
                     f.at(x, element, n.index * r["x_n"] + block.index * r["x_c"]),
-                    f.at(r["scratch"], element, n.index * image_panel),
+                    f.at(r["scratch"], element, n.index * r["image_panel"]),
                     *(channels, o["d"], o["h"], o["w"], read["d"], read["h"], read["w"]),
                 )
             w_block = f.at(w, element, block.index * r["w_channel"])
@@ -221,8 +217,8 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
             for rows, widths in tile_shapes(target).items():
                 with f.loop(f"rows_{rows}", done, r["rows"] - (rows - 1), rows) as row:
                     w_rows = f.at(w_block, element, row.index * r["w_row"])
-                    with f.loop("image", 0, images) as n:
-                        panel = f.at(r["scratch"], element, n.index * image_panel)
+                    with f.loop("run", 0, runs) as n:
+                        panel = f.at(r["scratch"], element, n.index * r["image_panel"])
                         buffer = f.at(buffers, element, n.index * r["out_image"] + row.index * r["out_row"])
                         past = f.i64(0)
                         for vectors in widths:

@@ -6,7 +6,7 @@ Chosen from the pass, the channels and the cache budgets below; never from the b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .passes import Pass, Triple, triple
 
@@ -16,11 +16,15 @@ PANEL_BYTES = 256 << 10
 BUFFER_BYTES = 256 << 10
 ONE_TAP_POSITIONS = 512
 MOST_INDEX = (1 << 31) - 1  # of the tables of terms
+# of the dense kernel: the panel of an item and a step of its weights share the second-level cache
+DENSE_PANEL_BYTES = 1 << 20
+DENSE_WEIGHT_BYTES = 24 << 10
+DENSE_POSITIONS = 784
 # of the outer kernel: positions between two additions to the totals; totals, panel and gy of a block share the
 # second-level cache
 OUTER_POSITIONS = 784
 OUTER_ROWS = 128
-OUTER_ENTRIES = 48 << 10
+OUTER_ENTRIES = 32 << 10
 OUTER_PANEL_BYTES = 512 << 10
 # of the weight kernel: positions that an accumulator sums, so that adding its lanes is a small part of the work
 GRADIENT_POSITIONS = 1536
@@ -44,12 +48,14 @@ class Layout:
     scratch: int
     lanes: int
     slack: int  # what vectors may read past the last panel
+    joined: bool = False  # whether the images of an item follow each other as one run of positions
+    walk: Triple = (1, 1, 1)  # from one output to the next, in the panel
 
     @property
     def buffer_at(self) -> int:
         """Where the buffer begins, in elements: behind the panels and their slack, at a whole vector."""
-        panels = self.together * self.channels_together * self.panel_size + self.slack
-        return -(-panels // self.lanes) * self.lanes
+        panels = 1 if self.joined else self.together
+        return _up(panels * self.channels_together * self.panel_size + self.slack, self.lanes)
 
     @property
     def plane(self) -> int:
@@ -63,7 +69,77 @@ def data_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) ->
     if taps == 1:  # outputs are mostly added up where they belong
         positions = min(max(positions, ONE_TAP_POSITIONS), 2 * ONE_TAP_POSITIONS)
     block = min(WEIGHT_BYTES // itemsize // (6 * taps), MOST_INDEX // (max(rows, channels, 1) * taps))
-    return panels_of(p, rows, channels, lanes, positions, block, PANEL_BYTES // itemsize)
+    layout = panels_of(p, rows, channels, lanes, positions, block, PANEL_BYTES // itemsize)
+    return layout if taps > 1 else _joined(layout, rows, channels, block, PANEL_BYTES // itemsize)
+
+
+def _joined(layout: Layout, rows: int, channels: int, block: int, panel_elements: int) -> Layout:
+    """Panels of one tap: images beside each other, so that one vector holds positions of two; channels aligned."""
+    size = _up(layout.together * layout.plane, layout.lanes)
+    together = _even(channels, max(1, min(channels, block, panel_elements // size)), 1)
+    return replace(
+        layout,
+        panel_size=size,
+        run=size,
+        channels_together=together,
+        scratch=together * size + rows * size + 2 * layout.slack,
+        joined=layout.together > 1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DenseLayout:
+    """How the dense kernel cuts a pass; lengths count elements."""
+
+    panels: Layout
+    row_pitch: int  # rows that lie beside each other in packed weights and in the buffer
+    channel_step: int
+    packed: int  # the weights of a group
+    temp_at: int
+    positions_at: int
+    weights_at: int
+    scratch: int
+
+
+def dense_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int, widest: int) -> DenseLayout:
+    """The same sums as `data_layout`, for vectors along the rows, of which `widest` are computed together."""
+    taps = max(len(p.offsets), 1)
+    positions = max(4 * lanes, min(DENSE_POSITIONS, DENSE_PANEL_BYTES // (itemsize * channels)))
+    panels = panels_of(p, 0, channels, lanes, positions, channels, 1 << 40)
+    panels = _undivided(panels, p)
+    pitch = min(widest, _up(rows, lanes))
+    count = panels.together * math.prod(panels.tile) + lanes  # vectors that are turned reach past the last position
+    temp_at = panels.buffer_at + count * pitch
+    positions_at = temp_at + lanes * lanes
+    weights_at = _up(positions_at + count * 8 // itemsize, lanes)
+    step = _even(channels, max(1, DENSE_WEIGHT_BYTES // (itemsize * pitch * taps)), 1)
+    return DenseLayout(
+        panels=panels,
+        row_pitch=pitch,
+        channel_step=step,
+        packed=-(-rows // pitch) * pitch * channels * taps,
+        temp_at=temp_at,
+        positions_at=positions_at,
+        weights_at=weights_at,
+        scratch=weights_at + step * taps * pitch,
+    )
+
+
+def _undivided(panels: Layout, p: Pass) -> Layout:
+    """Panels that hold what a strided pass reads as it lies, where it reads every stride residue."""
+    if not 1 < len(panels.phases) == math.prod(p.stride):
+        return panels
+    reach = triple(max(offset[axis] for offset in p.offsets) for axis in range(3))
+    panel = triple((t - 1) * s + 1 + r for t, s, r in zip(panels.tile, p.stride, reach, strict=True))
+    return replace(
+        panels,
+        reach=reach,
+        panel=panel,
+        phases=((0, 0, 0),),
+        shifts=tuple((o[0] * panel[1] + o[1]) * panel[2] + o[2] for o in p.offsets),
+        panel_size=math.prod(panel),
+        walk=p.stride,
+    )
 
 
 def weight_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) -> Layout:
@@ -99,7 +175,7 @@ def outer_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) -
     pitch = _up(rows_together, lanes)
     taps = max(1, len(p.offsets))
     block = max(1, OUTER_ENTRIES * 4 // itemsize // (pitch * taps))
-    panels = panels_of(p, 0, channels, lanes, OUTER_POSITIONS, block, OUTER_PANEL_BYTES // itemsize)
+    panels = _undivided(panels_of(p, 0, channels, lanes, OUTER_POSITIONS, block, OUTER_PANEL_BYTES // itemsize), p)
     count = math.prod(panels.tile)
     # what is turned comes in whole vectors of positions, the last of them past the end
     run, temp_pitch = _up(panels.together * count, lanes) + lanes, _up(count, lanes) + lanes

@@ -19,7 +19,7 @@ from __future__ import annotations
 from ...jit.ir import CYCLE_COUNTER, DECLARE_PREFETCH, Function, Value, declare_fma, declare_masked
 from ...jit.targets import Target
 from .data_kernel import copy_row, pack
-from .record import Record
+from .record import Record, tile_at
 
 NAME = "convgrad_outer"
 
@@ -211,13 +211,9 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
         with f.loop("piece", begin, end) as piece:
             tile, n0 = piece.index % tiles, piece.index // tiles * r["together"]
             images = f.smaller(r["images"] - n0, r["together"])
-            o = {
-                "w": tile % r["tiles_w"] * r["tile_w"],
-                "h": tile // r["tiles_w"] % r["tiles_h"] * r["tile_h"],
-                "d": tile // (r["tiles_w"] * r["tiles_h"]) * r["tile_d"],
-            }
-            extent = {a: f.smaller(r[f"out_{a}"] - o[a], r[f"tile_{a}"]) for a in "dhw"}
-            read = {a: extent[a] + r[f"reach_{a}"] for a in "dhw"}
+            o, extent = tile_at(f, r, tile)
+            read = {a: (extent[a] - 1) * r[f"walk_{a}"] + 1 + r[f"reach_{a}"] for a in "dhw"}
+            begins = [o[a] * r[f"walk_{a}"] for a in "dhw"]
             count = extent["d"] * extent["h"] * extent["w"]
             offset = o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"]
             there = n0 * r["x_n"] + o["d"] * r["step_d"] + o["h"] * r["step_h"] + o["w"] * r["step_w"]
@@ -228,7 +224,7 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
                         "pack",
                         *(f.arg("record"), f.at(x, element, (n0 + n.index) * r["x_n"])),
                         f.at(r["scratch"], element, n.index * r["step_n"]),
-                        *(channels, o["d"], o["h"], o["w"], read["d"], read["h"], read["w"]),
+                        *(channels, *begins, read["d"], read["h"], read["w"]),
                     )
                 f.call(
                     "turn_gradient",

@@ -13,7 +13,7 @@ NUMBERS = (
     *("items", "images", "together", "groups", "rows", "channels", "channels_together", "taps", "phase_count"),
     *(
         f"{what}_{axis}"
-        for what in ("in", "out", "tile", "tiles", "panel", "reach", "stride", "before")
+        for what in ("in", "out", "tile", "tiles", "panel", "reach", "stride", "walk", "before")
         for axis in AXES
     ),
     *("plane", "panel_size", "run", "buffer_at"),
@@ -22,6 +22,7 @@ NUMBERS = (
     *("w_group", "w_row", "w_channel", "in_place", "out_image", "out_row"),
     *("ranges", "channel_blocks", "column_pitch", "slack"),  # of the weight kernels
     *("row_blocks", "rows_together", "total_pitch", "gy_pitch"),  # of the outer kernel
+    *("row_pitch", "weights_at", "own_weights", "terms_in_order"),  # of the dense kernel
     *("temp_pitch", "temp_at", "positions_at", "totals_at", "step_n", "step_d", "step_h", "step_w"),
     # of the kernels on matrix tiles
     *("pair_pitch", "image_panel", "runs_apart", "row_splits", "all_channels", "channel_step", "extremes_at"),
@@ -48,3 +49,13 @@ class Record:
         """Load every field here, so that loops below find them in registers or on the stack."""
         for name in FIELDS:
             self[name]
+
+
+def tile_at(f: Function, r: Record, tile: Value) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The first output of a tile along each axis, and its extents; the last of an axis may be smaller."""
+    first = {
+        "w": tile % r["tiles_w"] * r["tile_w"],
+        "h": tile // r["tiles_w"] % r["tiles_h"] * r["tile_h"],
+        "d": tile // (r["tiles_w"] * r["tiles_h"]) * r["tile_d"],
+    }
+    return first, {axis: f.smaller(r[f"out_{axis}"] - first[axis], r[f"tile_{axis}"]) for axis in AXES}

@@ -21,7 +21,7 @@ from ...jit.targets import Target
 from ..record import Array, Ready
 from .launch import CACHE_LINE, Launch
 from .record import FIELDS as LAUNCH_FIELDS
-from .runs import OuterLaunch
+from .weight_runs import OuterLaunch
 
 NAME, ENTRY = "convgrad_small", "convgrad_small_entry"
 SCRATCH_BYTES = 1 << 20

@@ -16,7 +16,7 @@ from __future__ import annotations
 from ...jit.ir import CYCLE_COUNTER, DECLARE_PREFETCH, Function, Value, declare_fma, declare_lane_sum, declare_masked
 from ...jit.targets import Target
 from .data_kernel import copy_row, pack
-from .record import Record
+from .record import Record, tile_at
 
 NAME = "convgrad_weight"
 
@@ -133,12 +133,7 @@ def _driver(element: str, vector: str, lanes: int, target: Target) -> Function:
         with f.loop("piece", begin, end) as piece:
             tile, n0 = piece.index % tiles, piece.index // tiles * r["together"]
             images = f.smaller(r["images"] - n0, r["together"])
-            o = {
-                "w": tile % r["tiles_w"] * r["tile_w"],
-                "h": tile // r["tiles_w"] % r["tiles_h"] * r["tile_h"],
-                "d": tile // (r["tiles_w"] * r["tiles_h"]) * r["tile_d"],
-            }
-            extent = {a: f.smaller(r[f"out_{a}"] - o[a], r[f"tile_{a}"]) for a in "dhw"}
+            o, extent = tile_at(f, r, tile)
             length = (extent["d"] - 1) * r["panel_h"] * r["panel_w"] + (extent["h"] - 1) * r["panel_w"] + extent["w"]
             offset = o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"]
             with f.loop("pack_image", 0, images) as n:

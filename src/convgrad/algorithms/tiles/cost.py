@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from ...geometry import Geometry
+from ..shifted.fields import tiles_along
 from ..shifted.passes import Pass
-from ..shifted.runs import tiles_along
 from .instructions import DEPTH
 from .layout import STEP, DataLayout, WeightLayout
 from .sources import Source
@@ -24,6 +24,7 @@ SPLIT_APART = 0.7e-9  # where numbers do not lie beside each other
 SPLIT_AND_TURNED = 0.5e-9  # of the weight gradient: of gy, and of the panel for each parity
 FINISHED, FINISHED_APART = 0.4e-9, 0.6e-9
 WEIGHT_PACKED = 0.15e-9  # for each of some images
+STRIDED_GRADIENT = 1.15  # times as long: rows of residues are narrow
 SECONDS_PER_CALL = 15e-6
 
 
@@ -60,7 +61,8 @@ def weight_seconds(g: Geometry, source: Source, p: Pass, layout: WeightLayout, b
     turned = channel_blocks * rows * layout.run * SPLIT_AND_TURNED
     added = entries * FINISHED / layout.panels.together
     products_of_tile = 2 * layout.run * entries / WEIGHT_OPERATIONS_PER_SECOND[source.products]
-    return SECONDS_PER_CALL + tiles * (products_of_tile + split + turned + added) + g.groups * entries * WEIGHT_PACKED
+    total = tiles * (products_of_tile + split + turned + added) + g.groups * entries * WEIGHT_PACKED
+    return SECONDS_PER_CALL + total * (STRIDED_GRADIENT if math.prod(p.stride) > 1 else 1)
 
 
 def _up(size: int, multiple: int) -> int:

@@ -19,7 +19,7 @@ however the arrays do.
 from __future__ import annotations
 
 from ...jit.ir import CYCLE_COUNTER, Function
-from ..shifted.record import Record
+from ..shifted.record import Record, tile_at
 from .instructions import (
     DECLARATIONS,
     DEPTH,
@@ -164,12 +164,7 @@ def _driver(source: Source, by_rows: bool) -> Function:
         images = f.smaller(r["images"] - n0, r["together"])
         m0 = split * r["rows_together"]
         rows = f.smaller(r["rows"] - m0, r["rows_together"])
-        o = {
-            "w": tile % r["tiles_w"] * r["tile_w"],
-            "h": tile // r["tiles_w"] % r["tiles_h"] * r["tile_h"],
-            "d": tile // (r["tiles_w"] * r["tiles_h"]) * r["tile_d"],
-        }
-        extent = {a: f.smaller(r[f"out_{a}"] - o[a], r[f"tile_{a}"]) for a in "dhw"}
+        o, extent = tile_at(f, r, tile)
         read = {a: extent[a] + r[f"reach_{a}"] for a in "dhw"}  # panel positions that the tile reads, per phase
         length = (extent["d"] - 1) * r["panel_h"] * r["panel_w"] + (extent["h"] - 1) * r["panel_w"] + extent["w"]
         # images that follow each other are one run; else each is a run of its own

@@ -13,10 +13,10 @@ import numpy as np
 
 from ...geometry import Geometry
 from ..record import Array
+from ..shifted.fields import common_fields, tiles_along
 from ..shifted.launch import Kernel, Launch, prepared
 from ..shifted.passes import Pass, triple
 from ..shifted.record import AXES
-from ..shifted.runs import common_fields, tiles_along
 from .instructions import SIDE, configuration
 from .lanes import lanes_of
 from .layout import STEP, DataLayout, WeightLayout, weight_words

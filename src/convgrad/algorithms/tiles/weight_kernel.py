@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from ...jit.ir import CYCLE_COUNTER, Function
 from ..shifted.outer_kernel import add_compensated, turn
-from ..shifted.record import Record
+from ..shifted.record import Record, tile_at
 from .instructions import (
     DECLARATIONS,
     DEPTH,
@@ -167,12 +167,7 @@ def _driver(source: Source, by_positions: tuple[bool, bool]) -> Function:
         with f.loop("piece", begin, end) as piece:
             tile, n0 = piece.index % tiles, piece.index // tiles * r["together"]
             images = f.smaller(r["images"] - n0, r["together"])
-            o = {
-                "w": tile % r["tiles_w"] * r["tile_w"],
-                "h": tile // r["tiles_w"] % r["tiles_h"] * r["tile_h"],
-                "d": tile // (r["tiles_w"] * r["tiles_h"]) * r["tile_d"],
-            }
-            extent = {a: f.smaller(r[f"out_{a}"] - o[a], r[f"tile_{a}"]) for a in "dhw"}
+            o, extent = tile_at(f, r, tile)
             offset = o["d"] * r["y_d"] + o["h"] * r["y_h"] + o["w"] * r["y_w"]
             with f.loop("pack_image", 0, images) as n:
                 f.call(

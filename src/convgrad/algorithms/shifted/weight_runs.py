@@ -1,119 +1,29 @@
-"""From a plan and arrays to finished kernels: prepares launches once per layout of the arrays, then fires them.
+"""Weight gradients, from a plan and arrays to finished kernels: launches, and how they are fired.
 
-Everything that depends on the batch, on strides and on threads happens here; everything else is in the plan.
+Launches are prepared once per layout of the arrays. How sums are cut into ranges is fixed by the geometry, never by
+the threads.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...geometry import Geometry
 from ..compensated import CompensatedSum
 from ..record import Array
+from .fields import Strides, common_fields, tiles_along
 from .launch import Kernel, Launch, prepared
 from .layout import Layout, OuterLayout
-from .passes import Pass, Triple
+from .passes import Pass
 from .record import AXES
 
-ITEMS_PER_THREAD = 2  # of images that would be computed together, so that threads end at about the same time
 MOST_RANGES = 16
 LEAST_ITEMS = 16  # of the outer kernel: fewer blocks than these are cut into ranges of tiles
 TOTALS_BYTES = 8 << 20
 ADDED_TOGETHER = 16 << 10  # entries of the totals of several groups that are added up at a time
-
-Strides = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DataLaunch:
-    """One pass of the data kernel over the positions `every` of the output; without taps it writes zeros."""
-
-    every: tuple[slice, ...]
-    launch: Launch | None
-
-
-def prepare_data(
-    g: Geometry,
-    steps: tuple[tuple[Pass, Layout], ...],
-    transposed: bool,
-    in_place: bool,
-    source: Strides,
-    target: Strides,
-    itemsize: int,
-    threads: int,
-) -> list[DataLaunch]:
-    """forward, or input_grad (transposed: rows are input channels), for arrays with these byte strides.
-
-    With `in_place` the kernel may add up outputs where they belong.
-    """
-    taps = math.prod(g.kernel_size)
-    ic, oc = g.in_channels_per_group, g.out_channels_per_group
-    rows, channels = (ic, oc) if transposed else (oc, ic)
-    w_row, w_channel = (taps, ic * taps) if transposed else (ic * taps, taps)
-    launches = []
-    for p, layout in steps:
-        residues, step = p.residue[3 - g.rank :], p.step[3 - g.rank :]
-        every = (slice(None), slice(None), *map(slice, residues, (None,) * g.rank, step))
-        if not p.places:
-            launches.append(DataLaunch(every, None))
-            continue
-        walked = (*target[:2], *(stride * s for stride, s in zip(target[2:], step, strict=True)))
-        alone = g.groups * math.prod(tiles_along(p, layout))
-        layout = replace(layout, together=_together(g.batch, alone, layout.together, threads))
-        fields = common_fields(g, p, layout, source, walked, itemsize) | {
-            "items": -(-g.batch // layout.together) * alone,
-            "rows": rows,
-            "channels": channels,
-            "w_group": oc * ic * taps,
-            "w_row": w_row,
-            "w_channel": w_channel,
-        }
-        fields |= _output_place(fields, layout, in_place)
-        block = np.arange(layout.channels_together)[:, None]
-        tables = {  # of a term: a channel of a block, and a tap
-            "shifts": (block * layout.panel_size + np.array(layout.shifts)).astype(np.int32),
-            "places": (block * w_channel + np.array(p.places)).astype(np.int32),
-            "phases": np.array(layout.phases, np.int64),
-        }
-        launches.append(DataLaunch(every, prepared(fields, tables, layout.scratch, itemsize, threads)))
-    return launches
-
-
-def _together(batch: int, alone: int, most: int, threads: int) -> int:
-    """Images of an item, so that there are items for all threads."""
-    wanted = ITEMS_PER_THREAD * threads if threads > 1 else 1
-    return max(1, min(most, batch * alone // wanted))
-
-
-def _output_place(fields: Mapping[str, int], layout: Layout, in_place: bool) -> dict[str, int]:
-    """Where the products add up the outputs of a tile: in its buffer, or where they belong, if that is one run."""
-    one_row = layout.tile[:2] == (1, 1)
-    if in_place and (one_row or layout.panel[1:] == layout.tile[1:]) and _runs_along(fields, "y", layout.tile):
-        return {"in_place": 1, "out_image": fields["y_n"], "out_row": fields["y_c"]}
-    return {"in_place": 0, "out_image": fields["rows"] * layout.run, "out_row": layout.run}
-
-
-def _runs_along(fields: Mapping[str, int], array: str, block: Triple) -> bool:
-    """Whether the positions of a block lie behind each other in memory."""
-    depth, height, width = block
-    return (
-        fields[f"{array}_w"] == 1
-        and (height == 1 or fields[f"{array}_h"] == width)
-        and (depth == 1 or fields[f"{array}_d"] == height * width)
-    )
-
-
-def run_data(launches: list[DataLaunch], kernel: Kernel, a: Array, w: Array, out: Array) -> None:
-    for one in launches:
-        target = out[one.every]
-        if one.launch is None:
-            target[...] = 0
-        else:
-            one.launch.fire(kernel, x=a, w=w, y=target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +112,13 @@ def prepare_outer(
     fields |= {name: getattr(layout, name) for name in (*own, "totals_at")}
     if g.clips:
         pitch, shifts = panels.panel_size, panels.shifts
-        steps: Strides = (panels.channels_together * pitch, panels.panel[1] * panels.panel[2], panels.panel[2], 1)
+        axes = (panels.panel[1] * panels.panel[2], panels.panel[2], 1)
+        walked = (walk * axis for walk, axis in zip(panels.walk, axes, strict=True))
+        steps: Strides = (panels.channels_together * pitch, *walked)
     else:  # every tap of every position lies inside the input: it is read where it is
-        pitch, *axes = (fields[f"x_{axis}"] for axis in ("c", *AXES))
-        shifts = tuple(sum(o * axis for o, axis in zip(offset, axes, strict=True)) for offset in p.offsets)
-        steps = (fields["x_n"], *(s * axis for s, axis in zip(p.stride, axes, strict=True)))
+        pitch, *strides = (fields[f"x_{axis}"] for axis in ("c", *AXES))
+        shifts = tuple(sum(o * axis for o, axis in zip(offset, strides, strict=True)) for offset in p.offsets)
+        steps = (fields["x_n"], *(s * axis for s, axis in zip(p.stride, strides, strict=True)))
     fields["in_place"] = int(not g.clips)
     fields |= {f"step_{axis}": step for axis, step in zip(("n", *AXES), steps, strict=True)}
     columns = np.arange(panels.channels_together)[:, None] * pitch + np.array(shifts)
@@ -271,37 +183,3 @@ def _entries(g: Geometry, layout: Layout) -> int:
 def _total_pitch(layout: Layout, taps: int) -> int:
     """Entries of one row of totals: a channel and a tap each, up to whole vectors."""
     return -(-layout.channels_together * taps // layout.lanes) * layout.lanes
-
-
-def common_fields(g: Geometry, p: Pass, layout: Layout, x: Strides, y: Strides, itemsize: int) -> dict[str, int]:
-    """Fields that both kernels read; a convolution of lower rank has leading axes of extent one."""
-    fields = {
-        "images": g.batch,
-        "together": layout.together,
-        "groups": g.groups,
-        "channels_together": layout.channels_together,
-        "taps": len(p.offsets),
-        "phase_count": len(layout.phases),
-        "plane": layout.plane,
-        "panel_size": layout.panel_size,
-        "run": layout.run,
-        "buffer_at": layout.buffer_at,
-    }
-    sizes = {
-        "in": p.input,
-        "out": p.output,
-        "tile": layout.tile,
-        "tiles": tiles_along(p, layout),
-        "panel": layout.panel,
-    }
-    sizes |= {"reach": layout.reach, "stride": p.stride, "before": p.before}
-    for k, axis in enumerate(AXES):
-        fields |= {f"{what}_{axis}": numbers[k] for what, numbers in sizes.items()}
-    for name, strides in (("x", x), ("y", y)):
-        full = (*strides[:2], *(0,) * (3 - g.rank), *strides[2:])
-        fields |= {f"{name}_{axis}": stride // itemsize for axis, stride in zip(("n", "c", *AXES), full, strict=True)}
-    return fields
-
-
-def tiles_along(p: Pass, layout: Layout) -> tuple[int, ...]:
-    return tuple(-(-size // cut) for size, cut in zip(p.output, layout.tile, strict=True))
