@@ -27,7 +27,7 @@ from convgrad.choose import choose
 from convgrad.execute import execute
 from convgrad.geometry import Axis, Geometry
 from convgrad.jit import compile as jit
-from convgrad.jit.targets import TARGETS
+from convgrad.jit.targets import TARGETS, target_of
 from convgrad.machine import Machine
 from convgrad.plan import Plan, Proposal
 from convgrad.spelling import parse
@@ -248,6 +248,41 @@ def test_dense_products_are_exact_on_whole_numbers(problem: Problem, role: str, 
         execute(plan, *problem.arguments(role), out)
     expected = getattr(definition, role)(*problem.arguments(role), problem.geometry)
     assert np.array_equal(out, expected)
+
+
+@compiled
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "n2 ic3 oc3 i9x37 k3x3 p1 g3",
+        "n1 ic1 oc1 i40x70 k7x5 p3x2",
+        "n3 ic2 oc2 i11x33 k5x4 p2x3 d1x3 g2",
+        "n1 ic1 oc1 i300x130 k7x7 p3",  # several tiles
+        "n2 ic4 oc4 i20x6 k3x1 g4",  # rows shorter than a vector
+        "n2 ic2 oc2 i3x40 k5x5 p4 g2",  # more taps than rows
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("role", ["forward", "input_grad"])
+def test_rows_that_slide_have_the_bits_of_single_outputs(
+    spelling: str, role: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    g = parse(spelling)
+    rng = np.random.default_rng(5)
+    source, shape = (g.input_shape, g.output_shape) if role == "forward" else (g.output_shape, g.input_shape)
+    a, w = (rng.standard_normal(s).astype(dtype) for s in (source, g.weight_shape))
+    plan = choose(role, g, dtype, Machine.here(), "shifted")
+    ((_, layout),) = plan.parameters.steps
+    assert bool(layout.slides) == data_kernel.works_in_place(target_of(Machine.here().isa))
+    monkeypatch.setattr(data_kernel, "slide_shapes", lambda _: {})
+    offer = shifted.propose(role, g.with_batch(1), dtype, Machine.here(), 1 << 40)
+    monkeypatch.undo()
+    assert isinstance(offer, Proposal) and not offer.parameters.steps[0][1].slides
+    expected = execute(replace(plan, parameters=offer.parameters), a, w, np.empty(shape, dtype))
+    for relaid in (np.array, np.asfortranarray, wider):
+        whole = relaid(np.full(shape, 77, dtype))
+        assert np.array_equal(execute(plan, relaid(a), relaid(w), whole), expected)
+        assert whole.base is None or (whole.base[..., whole.shape[-1] :] == 77).all()
 
 
 def wider(array: np.ndarray) -> np.ndarray:

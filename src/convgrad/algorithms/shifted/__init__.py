@@ -104,7 +104,8 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     else:
         rows, channels = (oc, ic) if role == "forward" else (ic, oc)
         walks = passes(role, g)
-        data = tuple((p, data_layout(p, rows, channels, lanes, itemsize)) for p in walks)
+        sliding = data_kernel.slide_shapes(target)
+        data = tuple((p, data_layout(p, rows, channels, lanes, itemsize, sliding)) for p in walks)
         steps, workspace = data, max(layout.scratch for _, layout in data) * itemsize
         if _is_dense(g, role, rows, channels, lanes):
             widest = dense_kernel.most_rows(target, lanes)

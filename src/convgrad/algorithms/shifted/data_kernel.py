@@ -32,6 +32,8 @@ def text(element: str, target: Target) -> str:
     parts += [DECLARE_PREFETCH, *([declare_masked(vector)] if target.masks else [])]
     for rows, widths in tile_shapes(target).items():
         parts += [_products(element, vector, rows, vectors, target).text() for vectors in widths]
+    for taps, widths in slide_shapes(target).items():
+        parts += [_slide(element, vector, taps, vectors, target.fma).text() for vectors in widths]
     parts += [copy_row(element, vector, target.masks).text(), pack(element).text(), _unpack(element).text()]
     parts.append(_driver(element, lanes, target).text())
     return "\n".join(parts)
@@ -49,6 +51,48 @@ def tile_shapes(target: Target) -> dict[int, tuple[int, ...]]:
 def works_in_place(target: Target) -> bool:
     """Whether a tile touches nothing behind its last output, so that it needs no buffer of its own."""
     return target.masks and target.registers >= 32  # there, masks have registers of their own
+
+
+def slide_shapes(target: Target) -> dict[int, tuple[int, ...]]:
+    """Vectors that slide down an image at a time, for each number of taps along it that has such a kernel."""
+    # taps x vectors accumulators + vectors loads + 1 broadcast of 32 registers
+    return {3: (4, 2), 5: (4, 2), 7: (2,)} if works_in_place(target) else {}
+
+
+def _slide(element: str, vector: str, taps: int, vectors: int, fused: bool) -> Function:
+    """Outputs of one channel from one, `taps` rows of them at a time: each input row is loaded for all of them.
+
+    Output row i adds the taps of its rows in order, as `_products` does; the first is finished with every input row.
+    """
+    f = Function(
+        f"slide_{taps}x{vectors}",
+        "ptr panel, ptr w, ptr y, i64 pitch, i64 y_pitch, i64 rows, i64 present, i64 width, i64 step",
+        internal=True,
+    )
+    lanes = int(vector[1:].split(" ")[0])
+    masks = [f.first_lanes(f.arg("present") - j * lanes, vector) for j in range(vectors)]
+    zero = f.zero(vector)
+    every = [zero] * (taps * vectors)
+    with f.loop("row", 0, f.arg("rows") + (taps - 1), carried=every) as row:
+        source = f.at(f.arg("panel"), element, row.index * f.arg("pitch"))
+        with f.loop("tap", 0, f.arg("width"), carried=row.carried) as tap:
+            at = f.at(source, element, tap.index * f.arg("step"))
+            xs = [f.load(vector, f.at(at, element, j * lanes)) for j in range(vectors)]
+            sums = list(tap.carried)
+            for k in range(taps):
+                place = f.arg("width") * k + tap.index
+                weight = f.splat(f.load(element, f.at(f.arg("w"), element, place)), vector)
+                for j in range(vectors):
+                    i = (taps - 1 - k) * vectors + j
+                    sums[i] = f.fma(weight, xs[j], sums[i], fused)
+            tap.next = sums
+        finished = row.index - (taps - 1)
+        with f.when(finished >= 0, "finished"):
+            to = f.at(f.arg("y"), element, finished * f.arg("y_pitch"))
+            for j, mask in enumerate(masks):
+                f.store_masked(tap.carried[j], f.at(to, element, j * lanes), mask)
+        row.next = [*tap.carried[vectors:], *[zero] * vectors]
+    return f
 
 
 def _products(element: str, vector: str, rows: int, vectors: int, target: Target) -> Function:
@@ -214,8 +258,31 @@ def _driver(element: str, lanes: int, target: Target) -> Function:
                 )
             w_block = f.at(w, element, block.index * r["w_channel"])
             done = f.i64(0)
+            # the place of the first tap at the first of the rows, which slide down or up
+            turn = r["slide_turn"]
+            up = (turn - 1) // -2
+            read_from = f.load_index(r["shifts"]) + up * (extent["h"] - 1) * r["panel_w"]
+            write_to = up * (extent["h"] - 1) * r["y_h"]
+            for taps, widths in slide_shapes(target).items():
+                alone = f.select(r["slides"].equals(taps), images, f.i64(0))
+                with f.loop(f"slide_{taps}", 0, alone) as n:
+                    past = f.i64(0)
+                    for vectors in widths:
+                        wide = vectors * lanes
+                        stop = extent["w"] - (wide - lanes) if vectors > widths[-1] else extent["w"]
+                        with f.loop(f"slide_{taps}x{vectors}", past, stop, wide) as q:
+                            f.call(
+                                f"slide_{taps}x{vectors}",
+                                f.at(r["scratch"], element, n.index * r["image_panel"] + read_from + q.index),
+                                w_block,
+                                f.at(y, element, n.index * r["y_n"] + write_to + q.index),
+                                *(r["panel_w"] * turn, r["y_h"] * turn, extent["h"]),
+                                *(extent["w"] - q.index, r["taps"] // taps, r["slide_step"]),
+                            )
+                        past = q.index
+            products = f.select(r["slides"].equals(0), r["rows"], f.i64(0))
             for rows, widths in tile_shapes(target).items():
-                with f.loop(f"rows_{rows}", done, r["rows"] - (rows - 1), rows) as row:
+                with f.loop(f"rows_{rows}", done, products - (rows - 1), rows) as row:
                     w_rows = f.at(w_block, element, row.index * r["w_row"])
                     with f.loop("run", 0, runs) as n:
                         panel = f.at(r["scratch"], element, n.index * r["image_panel"])

@@ -85,6 +85,7 @@ def _along_positions(
     together = _together(g.batch, alone, layout.together, threads)
     fields |= {"items": -(-g.batch // together) * alone, "together": together}
     fields |= _image_places(fields, layout, in_place)
+    fields |= _sliding(p, layout, fields)
     block = np.arange(layout.channels_together)[:, None]
     tables = {  # of a term: a channel of a block, and a tap
         "shifts": (block * layout.panel_size + np.array(layout.shifts)).astype(np.int32),
@@ -171,6 +172,16 @@ def _image_places(fields: Mapping[str, int], layout: Layout, in_place: bool) -> 
     if in_place and (one_row or layout.panel[1:] == layout.tile[1:]) and _runs_along(fields, "y", layout.tile):
         return apart | {"in_place": 1, "out_image": fields["y_n"], "out_row": fields["y_c"]}
     return apart | {"in_place": 0, "out_image": fields["rows"] * layout.run, "out_row": layout.run}
+
+
+def _sliding(p: Pass, layout: Layout, fields: Mapping[str, int]) -> dict[str, int]:
+    """How rows slide along an image: down, or up where an input gradient walks its taps backwards."""
+    if not layout.slides or fields["y_w"] != 1:
+        return {}
+    width = len(p.offsets) // layout.slides
+    down = p.offsets[-1][1] > 0
+    step = p.offsets[1][2] - p.offsets[0][2] if width > 1 else 0
+    return {"in_place": 1, "slides": layout.slides, "slide_turn": 1 if down else -1, "slide_step": step}
 
 
 def _runs_along(fields: Mapping[str, int], array: str, block: Triple) -> bool:

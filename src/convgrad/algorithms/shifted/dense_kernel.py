@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from ...jit.ir import CYCLE_COUNTER, DECLARE_PREFETCH, Function, Value, declare_fma, declare_gather, declare_masked
 from ...jit.targets import Target
 from .data_kernel import copy_row, pack
-from .outer_kernel import tile_shapes, turn
+from .outer_kernel import turn
 from .record import Record, tile_at
 
 NAME, FILTER = "convgrad_dense", "convgrad_dense_filter"
@@ -55,6 +55,14 @@ def _head(name: str, element: str, target: Target, vector: str) -> str:
     parts += [declare_fma(vector)] if target.fma else []
     parts += [DECLARE_PREFETCH, *([declare_masked(vector), declare_gather(vector)] if target.masks else [])]
     return "\n".join(parts)
+
+
+def tile_shapes(target: Target) -> dict[int, tuple[int, ...]]:
+    """Positions of the register tiles, for each number of vectors; largest first."""
+    # 4 x 6 accumulators + 4 loads + 1 broadcast of 32 registers; 2 x 6 + 2 + 1 of 16
+    if target.registers >= 32:
+        return {4: (6, 3, 1), 2: (8, 1), 1: (8, 1)}
+    return {2: (6, 3, 1), 1: (8, 1)}
 
 
 def most_rows(target: Target, lanes: int) -> int:

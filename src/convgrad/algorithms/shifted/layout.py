@@ -5,7 +5,9 @@ Chosen from the pass, the channels and the cache budgets below; never from the b
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from .passes import Pass, Triple, triple
@@ -15,6 +17,7 @@ WEIGHT_BYTES = 20 << 10
 PANEL_BYTES = 256 << 10
 BUFFER_BYTES = 256 << 10
 ONE_TAP_POSITIONS = 512
+SLIDING_POSITIONS = 16 << 10
 MOST_INDEX = (1 << 31) - 1  # of the tables of terms
 # of the dense kernel: the panel of an item and a step of its weights share the second-level cache
 DENSE_PANEL_BYTES = 1 << 20
@@ -50,6 +53,7 @@ class Layout:
     slack: int  # what vectors may read past the last panel
     joined: bool = False  # whether the images of an item follow each other as one run of positions
     walk: Triple = (1, 1, 1)  # from one output to the next, in the panel
+    slides: int = 0  # taps along the height, where one channel is computed by rows that slide along it
 
     @property
     def buffer_at(self) -> int:
@@ -62,15 +66,29 @@ class Layout:
         return math.prod(self.panel)
 
 
-def data_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int) -> Layout:
-    """For out[m, q] = sum of w[m, c, t] * panel[c, q + shift(t)] with `rows` m and `channels` c per group."""
+def data_layout(p: Pass, rows: int, channels: int, lanes: int, itemsize: int, sliding: Container[int] = ()) -> Layout:
+    """For out[m, q] = sum of w[m, c, t] * panel[c, q + shift(t)] with `rows` m and `channels` c per group.
+
+    sliding: taps along the height for which the kernel has sliding rows.
+    """
     taps = max(len(p.offsets), 1)
     positions = max(4 * lanes, min(4096, BUFFER_BYTES // itemsize // max(rows, 1)))
+    if rows == channels == 1 and (height := _height_of_a_window(p)) in sliding:
+        return replace(panels_of(p, 1, 1, lanes, SLIDING_POSITIONS, 1, PANEL_BYTES // itemsize), slides=height)
     if taps == 1:  # outputs are mostly added up where they belong
         positions = min(max(positions, ONE_TAP_POSITIONS), 2 * ONE_TAP_POSITIONS)
     block = min(WEIGHT_BYTES // itemsize // (6 * taps), MOST_INDEX // (max(rows, channels, 1) * taps))
     layout = panels_of(p, rows, channels, lanes, positions, block, PANEL_BYTES // itemsize)
     return layout if taps > 1 else _joined(layout, rows, channels, block, PANEL_BYTES // itemsize)
+
+
+def _height_of_a_window(p: Pass) -> int:
+    """Taps along the height of a plane, if they are a full window of neighbouring rows at every position; else zero."""
+    rows = list(dict.fromkeys(offset[1] for offset in p.offsets))
+    width = len(p.offsets) // max(1, len(rows))
+    apart = {b - a for a, b in itertools.pairwise(rows)}
+    flat = p.output[0] == p.input[0] == 1 and p.stride == (1, 1, 1) and p.places == tuple(range(len(p.offsets)))
+    return len(rows) if flat and len(rows) * width == len(p.offsets) and apart in ({1}, {-1}) else 0
 
 
 def _joined(layout: Layout, rows: int, channels: int, block: int, panel_elements: int) -> Layout:

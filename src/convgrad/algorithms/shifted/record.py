@@ -20,6 +20,7 @@ NUMBERS = (
     *(f"x_{axis}" for axis in ("n", "c", *AXES)),
     *(f"y_{axis}" for axis in ("n", "c", *AXES)),
     *("w_group", "w_row", "w_channel", "in_place", "out_image", "out_row"),
+    *("slides", "slide_step", "slide_turn"),  # of one channel from one
     *("ranges", "channel_blocks", "column_pitch", "slack"),  # of the weight kernels
     *("row_blocks", "rows_together", "total_pitch", "gy_pitch"),  # of the outer kernel
     *("row_pitch", "weights_at", "own_weights", "terms_in_order"),  # of the dense kernel
