@@ -285,6 +285,21 @@ def test_rows_that_slide_have_the_bits_of_single_outputs(
         assert whole.base is None or (whole.base[..., whole.shape[-1] :] == 77).all()
 
 
+@compiled
+@pytest.mark.parametrize("role", ["forward", "input_grad"])
+def test_an_image_in_a_small_call_has_the_bits_that_it_has_in_a_large_one(role: str) -> None:
+    g = parse("n64 ic32 oc32 i8x8 k3x3 p1")
+    rng = np.random.default_rng(6)
+    a = rng.standard_normal(g.input_shape if role == "forward" else g.output_shape).astype("float32")
+    w = rng.standard_normal(g.weight_shape).astype("float32")
+    large, alone = choose(role, g, "float32", Machine.here(), "shifted"), g.with_batch(1)
+    assert isinstance(large.parameters.steps[0][1], DenseLayout) and large.parameters.small is not None
+    out = execute(large, a, w, np.empty(a.shape, "float32"))
+    for image in range(0, 64, 9):
+        one = a[image : image + 1]
+        assert np.array_equal(computed(role, alone, one, w, np.empty_like(one)), out[image : image + 1])
+
+
 def wider(array: np.ndarray) -> np.ndarray:
     """The same numbers in rows with something else between them."""
     # a number, because a NaN in the result would be noticed and mended

@@ -66,6 +66,7 @@ class Steps:
     isa: str
     walked: Geometry  # the geometry that the passes walk: one axis where all positions are alike
     steps: tuple[tuple[Pass, Layout | DenseLayout | OuterLayout], ...]
+    small: tuple[tuple[Pass, Layout], ...] | None = None  # of small calls, where `steps` take vectors along rows
 
     def __str__(self) -> str:
         _, layout = self.steps[0]
@@ -89,6 +90,7 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
     lanes = target.vector_bytes // itemsize
     ic, oc = g.in_channels_per_group, g.out_channels_per_group
     steps: tuple[tuple[Pass, Layout | DenseLayout | OuterLayout], ...]
+    small: tuple[tuple[Pass, Layout], ...] | None = None
     if role == "weight_grad":
         (walk,) = passes("forward", g)
         if _fills_vectors(oc, lanes):
@@ -106,18 +108,18 @@ def propose(role: str, geometry: Geometry, dtype: str, machine: Machine, workspa
         walks = passes(role, g)
         sliding = data_kernel.slide_shapes(target)
         data = tuple((p, data_layout(p, rows, channels, lanes, itemsize, sliding)) for p in walks)
-        steps, workspace = data, max(layout.scratch for _, layout in data) * itemsize
+        steps, small, workspace = data, None, max(layout.scratch for _, layout in data) * itemsize
         if _is_dense(g, role, rows, channels, lanes):
             widest = dense_kernel.most_rows(target, lanes)
             dense = tuple((p, dense_layout(p, rows, channels, lanes, itemsize, widest)) for p in walks)
             needed = max(g.groups * layout.packed + layout.scratch for _, layout in dense) * itemsize
             if needed <= workspace_limit:
-                steps, workspace = dense, needed
+                steps, small, workspace = dense, data, max(needed, workspace)
         chain = channels * math.prod(g.kernel_size)
     if workspace > workspace_limit:
         return f"its panels take {workspace >> 20} MiB, more than the limit of {workspace_limit >> 20} MiB"
     took = seconds(role, g, steps[0][1], target, itemsize)
-    return Proposal(took, workspace, 0.5 * (chain + 1), Steps(target.name, g, steps))
+    return Proposal(took, workspace, 0.5 * (chain + 1), Steps(target.name, g, steps, small))
 
 
 def _is_dense(g: Geometry, role: str, rows: int, channels: int, lanes: int) -> bool:
@@ -127,8 +129,6 @@ def _is_dense(g: Geometry, role: str, rows: int, channels: int, lanes: int) -> b
     more of them for one tap, which wastes no positions between rows either way.
     """
     if rows < 2 * lanes or rows / (-(-rows // lanes) * lanes) < DENSE_FILLED:
-        return False
-    if 2 * g.with_batch(1).products < SMALL_OPERATIONS:
         return False
     terms = channels * math.prod(g.kernel_size)
     if terms > channels:
@@ -152,7 +152,7 @@ def run(plan: Plan, a: Array, b: Array, out: Array) -> None:
         target = joined_positions(target)
     if plan.role != "weight_grad":
         b = np.ascontiguousarray(b)
-    kernels = tuple(_kernel(name, plan.dtype, parameters.isa).call for name in _names(plan.role, parameters))
+    kernels = tuple(_kernel(name, plan.dtype, parameters.isa).call for name in _names(plan))
     launch, stores_zeros = _prepared_for(plan, parameters, a.strides, b.strides, target.strides)
     if isinstance(launch, OuterLaunch):
         run_outer(launch, kernels[0], a, b, target)
@@ -200,9 +200,7 @@ def _small_state(plan: Plan, scratch: Array | None = None) -> Array | None:
     }[plan.role]
     a, b, out = (_contiguous(shape, np.dtype(plan.dtype).itemsize) for shape in shapes)
     prepared = _prepare(plan, parameters, a, b, out, threads=1)
-    names = _names(plan.role, parameters)
-    if len(names) > 1:
-        return None
+    names = _names(plan)
     kernel = _kernel(names[0], plan.dtype, parameters.isa)
     element, target = ELEMENTS[plan.dtype], target_of(parameters.isa)
     searched = (2 if plan.role == "weight_grad" else 1) if _stores_zeros(plan) else None
@@ -280,13 +278,13 @@ def _prepare(
     itemsize = np.dtype(plan.dtype).itemsize
     threads = 1 if plan.operations < SMALL_OPERATIONS else threads
     if plan.role == "weight_grad":
-        ((p, layout),) = parameters.steps
+        ((p, layout),) = _steps(plan)
         if isinstance(layout, OuterLayout):
             return prepare_outer(g, p, layout, a, b, itemsize, threads)
         assert isinstance(layout, Layout)
         return prepare_weight(g, p, layout, a, b, itemsize, threads)
     in_place = data_kernel.works_in_place(target_of(parameters.isa))
-    walks = tuple((p, layout) for p, layout in parameters.steps if not isinstance(layout, OuterLayout))
+    walks = tuple((p, layout) for p, layout in _steps(plan) if not isinstance(layout, OuterLayout))
     return prepare_data(g, walks, plan.role == "input_grad", in_place, a, out, itemsize, threads)
 
 
@@ -336,16 +334,24 @@ def kernel_text(plan: Plan) -> str:
     """The LLVM IR of the kernel that runs `plan`."""
     parameters = plan.parameters
     assert isinstance(parameters, Steps)
-    name, *_ = _names(plan.role, parameters)
+    name, *_ = _names(plan)
     return _TEXTS[name](ELEMENTS[plan.dtype], target_of(parameters.isa))
 
 
-def _names(role: str, parameters: Steps) -> tuple[str, ...]:
+def _steps(plan: Plan) -> tuple[tuple[Pass, Layout | DenseLayout | OuterLayout], ...]:
+    """The passes that a plan takes at its batch; small calls run one kernel, on the caller's thread."""
+    parameters = plan.parameters
+    assert isinstance(parameters, Steps)
+    small = parameters.small if plan.operations < SMALL_OPERATIONS else None
+    return parameters.steps if small is None else small
+
+
+def _names(plan: Plan) -> tuple[str, ...]:
     """The kernel of a plan, and the one that packs its weights."""
-    layout = parameters.steps[0][1]
+    layout = _steps(plan)[0][1]
     if isinstance(layout, DenseLayout):
         return dense_kernel.NAME, dense_kernel.FILTER
-    if role != "weight_grad":
+    if plan.role != "weight_grad":
         return (data_kernel.NAME,)
     return (outer_kernel.NAME if isinstance(layout, OuterLayout) else weight_kernel.NAME,)
 
