@@ -19,7 +19,7 @@ ONE_ROW = 0.55  # of that rate where a product has one row: loads are its limit 
 # seconds a number
 TURNED = 0.35e-9  # outputs of the dense kernel
 APART = 0.45e-9  # outputs of an input gradient with a stride
-WEIGHT_PACKED = 0.1e-9  # for each of some images, as the two that follow
+WEIGHT_PACKED = 0.07e-9  # for each of some images, as the two that follow
 WEIGHT_SETTLED, WEIGHT_SETTLED_OF_ONE_TAP = 0.25e-9, 0.08e-9
 SECONDS_PER_PASS = 5e-6
 

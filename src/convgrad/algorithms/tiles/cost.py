@@ -21,7 +21,9 @@ WEIGHT_OPERATIONS_PER_SECOND = {6: 3.0e11, 3: 4.5e11, 1: 1e12}
 # seconds a number
 SPLIT = 0.37e-9
 SPLIT_APART = 0.7e-9  # where numbers do not lie beside each other
+ROW_APART = 12e-9  # and for each row of them
 SPLIT_AND_TURNED = 0.5e-9  # of the weight gradient: of gy, and of the panel for each parity
+SPLIT_AND_TURNED_APART = 1.4e-9
 FINISHED, FINISHED_APART = 0.4e-9, 0.6e-9
 WEIGHT_PACKED = 0.15e-9  # for each of some images
 STRIDED_GRADIENT = 1.15  # times as long: rows of residues are narrow
@@ -43,7 +45,8 @@ def data_seconds(
         operations = 2 * tiles * positions * _up(rows, STEP) * depth * taps
         dense = p.stride[2] == 1
         total += operations / OPERATIONS_PER_SECOND[source.products]
-        total += tiles * channels * layout.panels.panel_size * (SPLIT if dense else SPLIT_APART)
+        numbers, width = tiles * channels * layout.panels.panel_size, layout.panels.panel[2]
+        total += numbers * (SPLIT if dense else SPLIT_APART + ROW_APART / width)
         total += g.groups * rows * math.prod(p.output) * (FINISHED if p.step[2] == 1 else FINISHED_APART)
         total += g.groups * _up(rows, STEP) * depth * taps * WEIGHT_PACKED
     return total
@@ -56,7 +59,10 @@ def weight_seconds(g: Geometry, source: Source, p: Pass, layout: WeightLayout, b
     rows, channels = row_blocks * layout.rows_together, channel_blocks * layout.panels.channels_together
     entries = rows * channels * layout.taps
     split = (
-        row_blocks * channels * layout.panels.panel_size * (SPLIT_AND_TURNED if p.stride[2] == 1 else 2 * SPLIT_APART)
+        row_blocks
+        * channels
+        * layout.panels.panel_size
+        * (SPLIT_AND_TURNED if p.stride[2] == 1 else SPLIT_AND_TURNED_APART)
     )
     turned = channel_blocks * rows * layout.run * SPLIT_AND_TURNED
     added = entries * FINISHED / layout.panels.together
