@@ -300,6 +300,17 @@ def test_an_image_in_a_small_call_has_the_bits_that_it_has_in_a_large_one(role: 
         assert np.array_equal(computed(role, alone, one, w, np.empty_like(one)), out[image : image + 1])
 
 
+@compiled
+@pytest.mark.parametrize(
+    "text", ["n2 ic0 oc3 i5x6 k1x1", "n2 ic0 oc3 i5x6 k3x3", "n0 ic4 oc40 i5x6 k3x3", "n2 ic4 oc0 i5 k3"]
+)
+def test_no_images_and_no_channels_are_computed_too(text: str) -> None:
+    g = parse(text)
+    x, w, gy = (np.ones(shape, "float32") for shape in (g.input_shape, g.weight_shape, g.output_shape))
+    assert (computed("forward", g, x, w, np.full(g.output_shape, np.nan, "float32")) == 0).all()
+    assert (computed("input_grad", g, gy, w, np.full(g.input_shape, np.nan, "float32")) == 0).all()
+
+
 def wider(array: np.ndarray) -> np.ndarray:
     """The same numbers in rows with something else between them."""
     # a number, because a NaN in the result would be noticed and mended

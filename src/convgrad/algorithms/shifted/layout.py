@@ -94,7 +94,7 @@ def _height_of_a_window(p: Pass) -> int:
 def _joined(layout: Layout, rows: int, channels: int, block: int, panel_elements: int) -> Layout:
     """Panels of one tap: images beside each other, so that one vector holds positions of two; channels aligned."""
     size = _up(layout.together * layout.plane, layout.lanes)
-    together = _even(channels, max(1, min(channels, block, panel_elements // size)), 1)
+    together = _even(max(1, channels), max(1, min(channels, block, panel_elements // size)), 1)
     return replace(
         layout,
         panel_size=size,
